@@ -1,0 +1,115 @@
+"""The contract every driver keeps, and the two families of errors.
+
+Life cycle: a device is created from its inventory file (nothing is reached), opened (`with device:`),
+used by one process at a time, closed. Everything that takes a path on the device takes a string.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from devices.facts import Facts
+from devices.telemetry import Telemetry
+
+Progress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
+
+
+class DeviceError(Exception):
+    """Stays wrong however often it is tried: wrong key, no space, not executable."""
+
+
+class TransientDeviceError(DeviceError):
+    """May work when tried again: connection lost, device busy."""
+
+
+class CommandTimeoutError(DeviceError):
+    """A command outlived its timeout; it and all its children are gone from the device."""
+
+    def __init__(self, message: str, *, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        super().__init__(message)
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """How a command ended. `exit_code` is 128 + number when a signal killed it, as shells say it."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    signal: str | None = None
+
+
+class Device(Protocol):
+    """A machine that programs can be run on."""
+
+    name: str
+    workdir: str
+    emulated: bool
+    cpus: tuple[int, ...] | None
+    cooldown_celsius: float | None
+
+    def open(self) -> None:
+        """Reach the device and take its lock; raises DeviceError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; never raises."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """Run `argv` (never a shell line) to its end.
+
+        Raises CommandTimeoutError when it outlived `timeout_s`, after killing it with all its children.
+        """
+        ...
+
+    def stage(self, local: Path, digest: str) -> str:
+        """Make the file or tree `local`, whose content hash is `digest`, readable on the device.
+
+        Returns its path there. What the device has already is not sent again.
+        """
+        ...
+
+    def make_directory(self, remote: str) -> None:
+        """Create a directory and its parents."""
+        ...
+
+    def push(self, local: Path, remote: str, *, progress: Progress | None = None) -> None:
+        """Copy a file or tree to the device: temporary name, checked, then renamed."""
+        ...
+
+    def pull(self, remote: str, local: Path, *, progress: Progress | None = None) -> None:
+        """Copy a file or tree from the device: temporary name, checked, then renamed."""
+        ...
+
+    def remove(self, remote: str) -> None:
+        """Delete a file or tree; one that is not there is no error."""
+        ...
+
+    def facts(self) -> Facts:
+        """What the device is."""
+        ...
+
+    def telemetry(self) -> Telemetry:
+        """How it feels now."""
+        ...

@@ -1,0 +1,39 @@
+"""What a device is: every field is optional, unknown is None, never a guess."""
+
+import hashlib
+
+import msgspec
+
+
+class CpuCluster(msgspec.Struct, frozen=True, kw_only=True):
+    """Cores of one kind."""
+
+    cores: tuple[int, ...]
+    max_khz: int | None = None
+    name: str | None = None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """Identity and make of a device."""
+
+    driver: str
+    model: str | None = None
+    soc: str | None = None
+    arch: str | None = None
+    os: str | None = None
+    os_version: str | None = None
+    kernel: str | None = None
+    libc: str | None = None
+    clusters: tuple[CpuCluster, ...] = ()
+    cores: int | None = None
+    ram_bytes: int | None = None
+    python: str | None = None
+    serial: str | None = None
+    boot_id: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Same for as long as figures may be compared: what the hardware and system are, not the day."""
+        make = (self.driver, self.model, self.soc, self.arch, self.os, self.cores)
+        parts = (*make, self.ram_bytes, self.serial)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""pocketbench: measure machine-learning models on the devices they ship to."""

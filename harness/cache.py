@@ -1,0 +1,152 @@
+"""One content-keyed store for everything that is built once and used often.
+
+An entry is a directory `<root>/<kind>/<key>/` that appears whole or not at all: it is built under a
+temporary name, behind a lock that two sessions share, and renamed. What cannot be built is remembered
+too (`failure.json`), because a converter that refuses a model today refuses it every night.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from harness.errors import ConversionError, PocketbenchError
+
+
+def default_root() -> Path:
+    """The user's cache directory, or POCKETBENCH_CACHE."""
+    given = os.environ.get("POCKETBENCH_CACHE")
+    return Path(given) if given else user_cache_path("pocketbench")
+
+
+def digest_of(value: Any) -> str:  # noqa: ANN401 - anything msgspec can encode
+    """Hash of a JSON-able value: same value, same hash, in every process."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:32]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def tree_sha256(root: Path, files: Iterable[Path] | None = None) -> str:
+    """SHA-256 over the relative names and contents of a tree's files."""
+    total = hashlib.sha256()
+    for path in sorted(files if files is not None else (p for p in root.rglob("*") if p.is_file())):
+        total.update(f"{path.relative_to(root).as_posix()}\0{file_sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an entry cannot be built, and what the tool printed."""
+
+    message: str
+    log: str = ""
+
+
+class Cache:
+    """Get or build entries; safe for several processes at once."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or default_root()).absolute()
+        self.built: list[str] = []
+        """What this process had to build, `kind/key`, in order; empty on a warm run."""
+
+    def path(self, kind: str, key: Mapping[str, Any]) -> Path:
+        """Where the entry for `key` lies once it is built."""
+        return self.root / kind / digest_of(key)
+
+    def has(self, kind: str, key: Mapping[str, Any]) -> bool:
+        """Whether the entry is there, built or failed for good."""
+        path = self.path(kind, key)
+        return path.is_dir() or _failure_path(path).is_file()
+
+    def entry(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """Directory of the entry for `key`; calls `build(directory)` when it is not there yet.
+
+        Raises ConversionError when `build` did, now or at an earlier time with the same key; any other
+        error of `build` is passed on and nothing is remembered.
+        """
+        path = self.path(kind, key)
+        if path.is_dir():
+            return path
+        _raise_remembered(path)
+        self._make_parent(path)
+        with FileLock(path.with_suffix(".lock")):
+            if path.is_dir():
+                return path
+            _raise_remembered(path)
+            self._build(path, key, build)
+        self.built.append(f"{kind}/{path.name}")
+        return path
+
+    def forget(self, kind: str, key: Mapping[str, Any]) -> None:
+        """Remove an entry or a remembered failure, so that it is built anew."""
+        path = self.path(kind, key)
+        shutil.rmtree(path, ignore_errors=True)
+        _failure_path(path).unlink(missing_ok=True)
+
+    def _make_parent(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._explained(error) from error
+
+    def _build(self, path: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix=f".{path.name[:8]}-", dir=path.parent))
+            scratch.chmod(0o755)
+        except OSError as error:
+            raise self._explained(error) from error
+        try:
+            (scratch / "key.json").write_bytes(msgspec.json.format(msgspec.json.encode(key)))
+            build(scratch)
+            scratch.rename(path)
+        except ConversionError as error:
+            failure = Failure(message=str(error), log=error.log)
+            _failure_path(path).write_bytes(msgspec.json.encode(failure))
+            raise
+        except OSError as error:
+            raise self._explained(error) from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _explained(self, error: OSError) -> Exception:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            free = shutil.disk_usage(_existing(self.root)).free
+            return PocketbenchError(
+                f"no space left in the cache {self.root} ({free / 2**20:.0f} MiB free): "
+                "make room there, or set POCKETBENCH_CACHE to a larger disk"
+            )
+        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
+            return PocketbenchError(
+                f"cannot write the cache {self.root} ({error.strerror}): "
+                "set POCKETBENCH_CACHE to a directory you own"
+            )
+        return error
+
+
+def _failure_path(path: Path) -> Path:
+    return path.with_suffix(".failure.json")
+
+
+def _raise_remembered(path: Path) -> None:
+    stored = _failure_path(path)
+    if stored.is_file():
+        failure = msgspec.json.decode(stored.read_bytes(), type=Failure)
+        raise ConversionError(failure.message, failure.log)
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
