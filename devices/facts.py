@@ -35,5 +35,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """Same for as long as figures may be compared: what the hardware and system are, not the day."""
         make = (self.driver, self.model, self.soc, self.arch, self.os, self.cores)
-        parts = (*make, self.ram_bytes, self.serial)
+        # MemTotal is what the kernel left over at boot: it differs by some pages from kernel to kernel.
+        ram = None if self.ram_bytes is None else round(self.ram_bytes / 2**28)
+        parts = (*make, ram, self.serial)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -139,7 +139,6 @@ class Job(Frozen, frozen=True, kw_only=True):
     outputs: tuple[TensorSpec, ...]
     warmup: WarmupPlan = WarmupPlan()
     timing: TimingPlan = TimingPlan()
-    cpus: tuple[int, ...] | None = None
     options: dict[str, Any] = {}
 
 
@@ -308,7 +307,11 @@ class Expectation(Frozen, frozen=True, kw_only=True):
 
 
 class Measurement(Frozen, frozen=True, kw_only=True):
-    """All launches of a case on a device in one run; one line of measurements.jsonl."""
+    """All launches of a case on a device in one run; one line of measurements.jsonl.
+
+    `not_applicable`: unsupported because the runtime has no such precision or this machine cannot hold
+    it at all, not because something refused this model.
+    """
 
     schema: int = SCHEMA
     run_id: str
@@ -318,6 +321,7 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     case: Case
     status: Status
     reason: str = ""
+    not_applicable: bool = False
     started_at: str
     seconds: float
     effort: str

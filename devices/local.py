@@ -1,0 +1,277 @@
+"""The machine pocketbench runs on, as a device."""
+
+import errno
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from devices import copying, linux
+from devices.base import Completed, DeviceError, Progress
+from devices.config import DeviceConfig
+from devices.facts import Facts
+from devices.lock import DeviceLock
+from devices.process import Command, run_contained
+from devices.telemetry import Telemetry
+
+LOCK_TIMEOUT_S = 60.0
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
+"""What a command sees of this process's environment; everything else it is given."""
+
+
+class LocalConfig(DeviceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Device file with `driver = "local"`."""
+
+    def create(self, name: str, *, lock_timeout_s: float) -> "LocalDevice":
+        """The device this file describes, not opened; raises DeviceError."""
+        return LocalDevice(
+            name,
+            self.workdir,
+            self.cpu_numbers,
+            self.cooldown.max_celsius,
+            emulated=self.emulated,
+            lock_timeout_s=lock_timeout_s,
+        )
+
+
+class LocalDevice:
+    """Runs commands as child processes; its disk is the host's, so staging sends nothing.
+
+    `workdir` is absolute or starts with `~`; None is `devices/<name>` in the user's cache directory (or in
+    POCKETBENCH_CACHE). Relative paths on the device count from it. `lock_timeout_s` is how long `open`
+    waits for another process that holds this machine; with `exclusive` off there is no lock: for work on
+    this machine that is not timed, such as converting.
+
+        with LocalDevice("local") as device:
+            print(device.run(["uname", "-a"]).stdout)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        workdir: str | None = None,
+        cpus: tuple[int, ...] | None = None,
+        cooldown_celsius: float | None = None,
+        *,
+        emulated: bool = False,
+        exclusive: bool = True,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> None:
+        self.name = name
+        self.workdir = str(_workdir(name, workdir))
+        self.cpus = cpus
+        self.cooldown_celsius = cooldown_celsius
+        self.emulated = emulated
+        self.lock_timeout_s = lock_timeout_s
+        self._exclusive = exclusive
+        self._opened = False
+        self._lock: DeviceLock | None = None
+
+    def open(self) -> None:
+        """Make the work directory and take the machine's lock.
+
+        Raises DeviceError when the machine cannot do what its file asks, TransientDeviceError when another
+        process holds it for longer than `lock_timeout_s`.
+        """
+        if self._opened:
+            raise DeviceError(f"{self.name}: is open already")
+        if sys.platform != "linux":
+            raise DeviceError(f"{self.name}: the local driver needs Linux, this is {sys.platform}")
+        self._check_cpus()
+        try:
+            Path(self.workdir).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._explained(error, "make its work directory", self.workdir) from error
+        if not os.access(self.workdir, os.W_OK | os.X_OK):
+            raise DeviceError(
+                f"{self.name}: cannot write its work directory {self.workdir}: "
+                "set `workdir` in the device's file, or POCKETBENCH_CACHE"
+            )
+        if self._exclusive:
+            lock = DeviceLock(self.name, self.facts().fingerprint, timeout_s=self.lock_timeout_s)
+            lock.acquire()
+            self._lock = lock
+        self._opened = True
+
+    def close(self) -> None:
+        """Let go of the machine's lock; never raises."""
+        self._opened = False
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            with suppress(OSError):
+                lock.release()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """Run `argv` to its end, pinned to `cpus`; what it leaves running in the background is killed.
+
+        `env` is added to INHERITED; `cwd` is the work directory by default. Raises CommandTimeoutError
+        after `timeout_s` when the command is gone with all its children, DeviceError when it cannot start.
+        """
+        self._check_open()
+        if not argv or any("\0" in word for word in (*argv, *(env or {}), *(env or {}).values())):
+            raise DeviceError(f"{self.name}: cannot run {list(argv)!r}: it is empty or holds a NUL byte")
+        inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
+        command = Command(
+            argv=argv,
+            env={"PATH": os.defpath, **inherited, **(env or {})},
+            cwd=str(self._path(cwd or "")),
+            cpus=self.cpus,
+        )
+        return run_contained(self.name, command, stdin=stdin, timeout_s=timeout_s)
+
+    def stage(self, local: Path, digest: str) -> str:  # noqa: ARG002 - nothing is sent, nothing to look up
+        """The path itself: the host's disk is the device's disk. Raises DeviceError when it is not there."""
+        if not local.exists():
+            raise DeviceError(f"{self.name}: cannot stage {local}: no such file")
+        return str(local.absolute())
+
+    def make_directory(self, remote: str) -> None:
+        """Create a directory and its parents; raises DeviceError."""
+        self._check_open()
+        try:
+            self._path(remote).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._explained(error, "make the directory", remote) from error
+
+    def push(self, local: Path, remote: str, *, progress: Progress | None = None) -> None:
+        """Copy a file or tree to the path `remote`: temporary name, checked, renamed. Raises DeviceError."""
+        self._check_open()
+        self._copy(f"push {local} to", local, self._path(remote), progress)
+
+    def pull(self, remote: str, local: Path, *, progress: Progress | None = None) -> None:
+        """Copy a file or tree to the path `local`: temporary name, checked, renamed. Raises DeviceError."""
+        self._check_open()
+        self._copy(f"pull {remote} to", self._path(remote), local, progress)
+
+    def remove(self, remote: str) -> None:
+        """Delete a file or tree; one that is not there is no error. Raises DeviceError."""
+        self._check_open()
+        path = Path(os.path.normpath(self._path(remote)))
+        if Path(self.workdir).is_relative_to(path) and path != Path(self.workdir):
+            raise DeviceError(f"{self.name}: will not remove {path}: the work directory lies in it")
+        try:
+            copying.remove(path)
+        except OSError as error:
+            raise self._explained(error, "remove", str(path)) from error
+
+    def facts(self) -> Facts:
+        """What this machine is; needs no `open`."""
+        return linux.parse_facts(
+            linux.read_files(Path("/"), linux.FACT_FILES),
+            driver="local",
+            arch=platform.machine() or None,
+            libc=_libc(),
+            python=platform.python_version(),
+        )
+
+    def telemetry(self) -> Telemetry:
+        """How it feels now; needs no `open`."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        telemetry = linux.parse_telemetry(linux.read_telemetry_files(Path("/")), at=now)
+        flags = _raspberry_flags() if telemetry.throttled is None else None
+        if flags is None:
+            return telemetry
+        return msgspec.structs.replace(telemetry, throttled=linux.is_throttled(flags), throttle_flags=flags)
+
+    def _path(self, remote: str) -> Path:
+        return Path(self.workdir, remote)
+
+    def _check_open(self) -> None:
+        if not self._opened:
+            raise DeviceError(f"{self.name}: is not open; use it inside `with device:`")
+
+    def _check_cpus(self) -> None:
+        available = os.sched_getaffinity(0)
+        if self.cpus is not None and not available.issuperset(self.cpus):
+            raise DeviceError(
+                f"{self.name}: cannot pin to CPUs {_listed(self.cpus)}: this process may use "
+                f"{_listed(available)}; correct `cpus` in the device's file"
+            )
+
+    def _copy(self, attempted: str, source: Path, target: Path, progress: Progress | None) -> None:
+        try:
+            copying.copy_checked(source, target, progress=progress)
+        except OSError as error:
+            raise self._explained(error, attempted, str(target), source=source) from error
+
+    def _explained(
+        self, error: OSError, attempted: str, target: str, *, source: Path | None = None
+    ) -> DeviceError:
+        told = f"{self.name}: cannot {attempted} {target}"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            needed = f"{_mib(copying.size_bytes(source))} needed, " if source is not None else ""
+            free = _mib(_free_bytes(Path(target)))
+            return DeviceError(f"{told}: no space left ({needed}{free} free): make room there")
+        where = f" ({error.filename})" if error.filename else ""
+        return DeviceError(f"{told}: {error.strerror or error}{where}")
+
+
+def _workdir(name: str, given: str | None) -> Path:
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_absolute():
+            raise DeviceError(f"{name}: workdir {given!r} must be absolute or start with ~")
+        return path
+    if root := os.environ.get("POCKETBENCH_CACHE"):
+        return Path(root).absolute() / "devices" / name
+    from platformdirs import user_cache_path  # noqa: PLC0415 - costs tens of milliseconds to import
+
+    return user_cache_path("pocketbench") / "devices" / name
+
+
+def _free_bytes(path: Path) -> int:
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def _listed(cpus: Sequence[int] | set[int]) -> str:
+    return ",".join(map(str, sorted(cpus)))
+
+
+def _libc() -> str | None:
+    try:
+        return linux.parse_libc(os.confstr("CS_GNU_LIBC_VERSION") or "")
+    except (ValueError, OSError):
+        return None
+
+
+def _raspberry_flags() -> tuple[str, ...] | None:
+    program = shutil.which("vcgencmd")
+    if program is None:
+        return None
+    try:
+        asked = subprocess.run([program, "get_throttled"], capture_output=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return linux.parse_get_throttled(asked.stdout.decode(errors="replace"))

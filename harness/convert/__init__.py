@@ -1,0 +1,99 @@
+"""Make artifacts: a prepared model, converted for one runtime and precision, cached by what made it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.cache import Cache, digest_of, file_sha256
+from harness.convert import mnn, ncnn, onnxruntime, paddlelite
+from harness.convert.base import Converter, Request
+from harness.errors import UnsupportedError
+from harness.models.prepare import Prepared
+from harness.runtimes import RUNTIMES
+from harness.spec import Artifact, Frozen, Precision
+
+__all__ = ["CONVERTERS", "MadeArtifact", "artifact_key", "make_artifact"]
+
+CONVERTERS: Mapping[str, Converter] = {
+    "onnxruntime": onnxruntime.CONVERTER,
+    "mnn": mnn.CONVERTER,
+    "ncnn": ncnn.CONVERTER,
+    "paddlelite": paddlelite.CONVERTER,
+}
+
+SCHEMA = 1
+
+
+class MadeArtifact(Frozen, frozen=True, kw_only=True):
+    """An artifact on the host: its record, where it lies, and what the runner must be told."""
+
+    path: Path
+    record: Artifact
+    job_options: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Content hash of all its files."""
+        return digest_of(self.record.sha256)
+
+
+class _Manifest(Frozen, frozen=True, kw_only=True):
+    record: Artifact
+    job_options: dict[str, Any]
+
+
+def check_supported(runtime: str, precision: Precision, backend: str) -> None:
+    """Raise UnsupportedError when the runtime has no such precision or backend."""
+    known = RUNTIMES[runtime]
+    if precision not in known.precisions:
+        raise UnsupportedError(
+            f"{runtime} has no {precision} here; it has {', '.join(known.precisions)}",
+        )
+    if backend not in known.backends:
+        raise UnsupportedError(f"{runtime} has no backend {backend!r}; it has {', '.join(known.backends)}")
+
+
+def artifact_key(model: Prepared, runtime: str, precision: Precision, backend: str) -> dict[str, Any]:
+    """Everything that makes an artifact what it is; its hash is the artifact's name in the cache."""
+    check_supported(runtime, precision, backend)
+    converter = CONVERTERS[runtime]
+    return {
+        "model": model.sha256,
+        "inputs": model.inputs,
+        "converter": converter.name,
+        "options": converter.options(precision, backend),
+        "precision": precision,
+        "backend": backend,
+        "schema": SCHEMA,
+    }
+
+
+def make_artifact(
+    cache: Cache, model: Prepared, runtime: str, precision: Precision, backend: str
+) -> MadeArtifact:
+    """The artifact, converted when it is not there yet.
+
+    Raises UnsupportedError (ConversionError with the converter's log) when it cannot be made.
+    """
+    key = artifact_key(model, runtime, precision, backend)
+    converter = CONVERTERS[runtime]
+
+    def build(path: Path) -> None:
+        made = converter.convert(cache, Request(model=model, precision=precision, backend=backend, out=path))
+        files = {role: path / name for role, name in made.files.items()}
+        record = Artifact(
+            key=cache.path("artifacts", key).name,
+            converter=converter.name,
+            options=key["options"],
+            files=made.files,
+            size_bytes=sum(file.stat().st_size for file in files.values()),
+            sha256={role: file_sha256(file) for role, file in files.items()},
+        )
+        manifest = _Manifest(record=record, job_options=made.job_options)
+        (path / "artifact.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+
+    path = cache.entry("artifacts", key, build)
+    manifest = msgspec.json.decode((path / "artifact.json").read_bytes(), type=_Manifest)
+    return MadeArtifact(path=path, record=manifest.record, job_options=manifest.job_options)

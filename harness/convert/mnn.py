@@ -1,0 +1,54 @@
+"""ONNX to MNN through the converter inside the MNN wheel.
+
+The wheel's own scripts are not used: importing MNN.tools installs and runs an uploader.
+"""
+
+from typing import Any
+
+from harness.cache import Cache
+from harness.convert.base import Converted, Converter, Request
+from harness.toolchains import TOOLS, require_files, run_tool
+from harness.environments import Packages, environment
+from harness.errors import ConversionError
+from harness.runtimes.mnn import MNN
+from harness.spec import Precision
+
+TOOLCHAIN = Packages(
+    name="mnnconvert",
+    python=MNN.python,
+    dependencies=False,
+    requirements=MNN.packages(MNN.default_version),
+)
+
+FLAGS: dict[Precision, list[str]] = {
+    "fp32": [],
+    "fp16": ["--fp16"],
+    "w8": ["--weightQuantBits", "8", "--weightQuantAsymmetric"],
+}
+
+
+def _options(precision: Precision, backend: str) -> dict[str, Any]:
+    del backend
+    return {"flags": FLAGS[precision]}
+
+
+def _convert(cache: Cache, request: Request) -> Converted:
+    tools = environment(cache, TOOLCHAIN)
+    target = request.out / "model.mnn"
+    arguments = ["-f", "ONNX", "--modelFile", str(request.model.frozen), "--MNNModel", str(target)]
+    printed = run_tool(
+        "mnnconvert",
+        tools.command(
+            str(TOOLS / "mnn_convert.py"), *arguments, "--bizCode", "pocketbench", *FLAGS[request.precision]
+        ),
+        cwd=request.out,
+        env=tools.variables(),
+    )
+    unsupported = [line.strip() for line in printed.splitlines() if "Not Support" in line]
+    if unsupported:
+        raise ConversionError(f"mnnconvert: {unsupported[0]}", printed)
+    require_files("mnnconvert", printed, target)
+    return Converted(files={"mnn": target.name})
+
+
+CONVERTER = Converter(name=f"mnnconvert@{MNN.default_version}", options=_options, convert=_convert)

@@ -1,0 +1,67 @@
+"""ONNX to ncnn through pnnx."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from harness.cache import Cache
+from harness.convert.base import Converted, Converter, Request
+from harness.toolchains import PNNX, require_files, run_tool
+from harness.environments import environment
+from harness.errors import ConversionError
+from harness.spec import Precision
+
+TYPES = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
+
+
+def _options(precision: Precision, backend: str) -> dict[str, Any]:
+    del backend
+    return {"fp16": int(precision == "fp16")}
+
+
+def _convert(cache: Cache, request: Request) -> Converted:
+    tools = environment(cache, PNNX)
+    # pnnx writes a dozen files beside its input.
+    model = request.out / "model.onnx"
+    shutil.copyfile(request.model.frozen, model)
+    shapes = ",".join(
+        f"[{','.join(str(size) for size in tensor.shape)}]{TYPES.get(tensor.dtype, tensor.dtype)}"
+        for tensor in request.model.inputs
+    )
+    options = [f"{name}={value}" for name, value in _options(request.precision, request.backend).items()]
+    printed = run_tool(
+        "pnnx",
+        [str(tools.site / "pnnx" / "pnnx"), model.name, f"inputshape={shapes}", *options],
+        cwd=request.out,
+        env={},
+    )
+    param, weights = request.out / "model.ncnn.param", request.out / "model.ncnn.bin"
+    require_files("pnnx", printed, param, weights)
+    _refuse_unknown_layers(param, printed)
+    axes = _batch_axes((request.out / "model_ncnn.py").read_text(), len(request.model.inputs))
+    for leftover in request.out.glob("model*"):
+        if leftover not in {param, weights}:
+            leftover.unlink()
+    return Converted(files={"param": param.name, "bin": weights.name}, job_options={"batch_axes": axes})
+
+
+def _refuse_unknown_layers(param: Path, printed: str) -> None:
+    """Operators pnnx could not lower stay in the .param under their own names, with a dot or colons."""
+    kinds = {line.split()[0] for line in param.read_text().splitlines()[2:] if line.strip()}
+    unknown = sorted(kind for kind in kinds if re.search(r"[.:]|^[a-z]", kind))
+    if unknown:
+        raise ConversionError(f"ncnn has no layer for {', '.join(unknown)}", printed)
+
+
+def _batch_axes(script: str, inputs: int) -> list[int | None]:
+    """Which axis of each input pnnx took for the batch, from the test script that it writes."""
+    axes: list[int | None] = []
+    for index in range(inputs):
+        line = re.search(rf'ex\.input\("in{index}",(.*)\)', script)
+        axis = re.search(r"batch_index=(\d+)", line.group(1)) if line else None
+        axes.append(int(axis.group(1)) if axis else None)
+    return axes
+
+
+CONVERTER = Converter(name=PNNX.requirements[0], options=_options, convert=_convert)

@@ -1,0 +1,108 @@
+"""Isolated directories of Python packages, installed by uv for one Python and one platform.
+
+They are never activated: a program is started with `python -s -S` and the directory on PYTHONPATH, so
+that it sees these packages and the standard library, nothing else. Conflicting pins never meet.
+"""
+
+import subprocess
+from pathlib import Path
+
+import uv
+
+from harness.cache import Cache
+from harness.errors import PocketbenchError, UnsupportedError
+from harness.interpreters import find_python
+from harness.spec import Frozen
+
+ISOLATED = ("-s", "-S")
+"""Interpreter flags: no user packages, no site-packages of the interpreter's own."""
+
+
+class Packages(Frozen, frozen=True, kw_only=True):
+    """What to install: exact requirements, for a Python `3.11` and a platform (None: this machine)."""
+
+    name: str
+    requirements: tuple[str, ...]
+    python: str
+    platform: str | None = None
+    dependencies: bool = True
+
+
+class Environment(Frozen, frozen=True, kw_only=True):
+    """An installed directory and the interpreter on this machine that runs it."""
+
+    site: Path
+    python: Path
+
+    def command(self, *arguments: str) -> list[str]:
+        """Argument list that starts the environment's Python."""
+        return [str(self.python), *ISOLATED, *arguments]
+
+    def variables(self) -> dict[str, str]:
+        """Environment variables that show the packages to the interpreter."""
+        return {"PYTHONPATH": str(self.site), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def environment(cache: Cache, packages: Packages) -> Environment:
+    """The environment for `packages`, installed when it is not there yet."""
+    python = find_python(packages.python)
+    entry = cache.entry("environments", {"packages": packages}, lambda path: install(packages, path / "site"))
+    return Environment(site=entry / "site", python=python)
+
+
+def install(packages: Packages, site: Path) -> None:
+    """Install `packages` into the new directory `site`, byte-compiled.
+
+    Raises UnsupportedError when no such package exists for the Python and platform, PocketbenchError
+    when the package index cannot be reached.
+    """
+    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(site)]
+    command += ["--only-binary", ":all:", "--link-mode", "copy"]
+    if packages.platform:
+        command += ["--python-version", packages.python, "--python-platform", packages.platform]
+    else:
+        command += ["--python", str(find_python(packages.python)), "--compile-bytecode"]
+    if not packages.dependencies:
+        command.append("--no-deps")
+    done = subprocess.run(
+        [*command, *packages.requirements],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1800,
+        # Away from any project: its pins are not for this environment. The user's own settings count.
+        cwd=site.parent,
+    )
+    if done.returncode != 0:
+        raise _install_error(packages, done.stderr.strip())
+
+
+def installed_versions(site: Path) -> dict[str, str]:
+    """Distribution names and versions found in a directory of packages."""
+    found = {}
+    for info in sorted(site.glob("*.dist-info")):
+        name, _, version = info.name.removesuffix(".dist-info").partition("-")
+        found[name] = version
+    return found
+
+
+def _install_error(packages: Packages, printed: str) -> PocketbenchError:
+    wanted = " ".join(packages.requirements)
+    if "No space left" in printed or "os error 28" in printed:
+        return PocketbenchError(
+            f"no space left while installing {wanted}: make room, or set POCKETBENCH_CACHE to a larger disk"
+        )
+    offline = ("dns error", "Connection refused", "network", "connect error", "timed out", "Failed to fetch")
+    if any(sign in printed for sign in offline):
+        return PocketbenchError(
+            f"{wanted} is not in the cache and the package index cannot be reached. "
+            f"Connect once, or point uv at a mirror (UV_DEFAULT_INDEX, UV_FIND_LINKS). uv said: {_tail(printed)}"
+        )
+    return UnsupportedError(
+        f"{packages.name} cannot be installed for Python {packages.python}"
+        f"{' on ' + packages.platform if packages.platform else ''}: {_tail(printed)}"
+    )
+
+
+def _tail(printed: str, lines: int = 4) -> str:
+    return " ".join(line.strip() for line in printed.splitlines()[-lines:])

@@ -1,0 +1,198 @@
+"""Stage what a case needs on a device, run one runner process, bring back what it measured."""
+
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import numpy as np
+
+from devices.base import CommandTimeoutError, Completed, Device, DeviceError
+from harness.bundles import Bundle
+from harness.cache import Cache, tree_sha256
+from harness.models.prepare import Feed
+from harness.spec import Frozen, Job, JobInput, LaunchResult, RunnerResult, Status, TensorSpec
+
+RUNNER = Path(__file__).parent / "runner"
+TAIL_BYTES = 4000
+REFUSED = 3
+"""Exit code of a runner that found the job or the artifact wrong and says why on stderr."""
+
+
+class Staged(Frozen, frozen=True, kw_only=True):
+    """Where a case's files lie on the device, and how its runner is started there."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    files: dict[str, str]
+    inputs: tuple[JobInput, ...]
+
+
+class Files(Frozen, frozen=True, kw_only=True):
+    """A directory on the host, its content hash, and the names in it that matter, by role or order."""
+
+    path: Path
+    digest: str
+    names: dict[str, str]
+
+
+def feed_files(feed: Feed) -> Files:
+    """A model's feed as the launch stages it: files by the position of their input."""
+    names = {str(index): name for index, name in enumerate(feed.files)}
+    return Files(path=feed.path, digest=feed.digest, names=names)
+
+
+def runner_tree(cache: Cache) -> Files:
+    """A snapshot of the runner's source, so that what was pushed is what is recorded."""
+    digest = tree_sha256(RUNNER, RUNNER.rglob("*.py"))
+
+    def build(path: Path) -> None:
+        shutil.copytree(RUNNER, path / "runner", ignore=shutil.ignore_patterns("__pycache__"))
+
+    return Files(path=cache.entry("runner", {"sha256": digest}, build), digest=digest, names={})
+
+
+def stage(
+    device: Device,
+    *,
+    runner: Files,
+    bundle: Bundle,
+    python: str,
+    artifact: Files,
+    feed: Files,
+    inputs: Sequence[TensorSpec],
+    environment: Mapping[str, str],
+) -> Staged:
+    """Make runner, bundle, artifact and feed present on `device`; what it has is not sent again."""
+    runner_path = device.stage(runner.path, runner.digest)
+    bundle_path = device.stage(bundle.path, bundle.digest)
+    artifact_path = device.stage(artifact.path, artifact.digest)
+    feed_path = device.stage(feed.path, feed.digest)
+    return Staged(
+        command=tuple(part.format(python=python) for part in bundle.entry),
+        environment={
+            "PYTHONPATH": f"{runner_path}:{bundle_path}/site",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
+        },
+        files={role: f"{artifact_path}/{name}" for role, name in artifact.names.items()},
+        inputs=tuple(
+            JobInput(
+                name=tensor.name,
+                shape=tensor.shape,
+                dtype=tensor.dtype,
+                file=f"{feed_path}/{feed.names[str(index)]}",
+            )
+            for index, tensor in enumerate(inputs)
+        ),
+    )
+
+
+def launch(
+    device: Device,
+    staged: Staged,
+    job: Job,
+    *,
+    index: int = 0,
+    timeout_s: float = 180.0,
+    outputs: Path | None = None,
+) -> LaunchResult:
+    """Run `job` once in a process of its own.
+
+    Whatever the runner does is a result, also its death; DeviceError is raised only when the device
+    cannot be reached or written. With `outputs`, the output arrays are brought back into that directory.
+    """
+    folder = f"{device.workdir}/launches/{secrets.token_hex(8)}"
+    device.make_directory(folder)
+    try:
+        with TemporaryDirectory(prefix="pocketbench-") as scratch:
+            local = Path(scratch)
+            (local / "job.json").write_bytes(msgspec.json.encode(job))
+            device.push(local / "job.json", f"{folder}/job.json")
+            try:
+                done = device.run(
+                    [*staged.command, "job.json"], cwd=folder, env=staged.environment, timeout_s=timeout_s
+                )
+            except CommandTimeoutError as error:
+                return LaunchResult(
+                    index=index,
+                    status="timeout",
+                    reason=f"did not end within {timeout_s:.0f} s and was killed with its children",
+                    stage=_stage_of(device, folder, local),
+                    wall_s=timeout_s,
+                    stderr_tail=_tail(error.stderr),
+                )
+            return _collect(device, folder, local, done, index=index, outputs=outputs)
+    finally:
+        device.remove(folder)
+
+
+def load_outputs(folder: Path, specs: Sequence[TensorSpec]) -> list[tuple[str, np.ndarray]]:
+    """Output arrays brought back by `launch`, by name, in the job's order."""
+    return [
+        (spec.name, np.load(folder / f"{index}.npy", allow_pickle=False)) for index, spec in enumerate(specs)
+    ]
+
+
+def _collect(
+    device: Device, folder: str, local: Path, done: Completed, *, index: int, outputs: Path | None
+) -> LaunchResult:
+    result: RunnerResult | None = None
+    status, reason = _ending(done)
+    stage_name = "done"
+    if status == "measured":
+        try:
+            device.pull(f"{folder}/result.json", local / "result.json")
+            result = msgspec.json.decode((local / "result.json").read_bytes(), type=RunnerResult)
+        except DeviceError:
+            status, reason = "failed", "the runner ended well without writing result.json"
+        except msgspec.MsgspecError as error:
+            status, reason = "failed", f"the runner wrote a result that cannot be read: {error}"
+    if result is not None and outputs is not None:
+        device.pull(f"{folder}/outputs", outputs)
+    if status != "measured":
+        stage_name = _stage_of(device, folder, local) or ""
+        if status == "crashed" and stage_name:
+            reason = f"{done.signal} during {stage_name}. {_last_words(done.stderr)}".strip()
+    return LaunchResult(
+        index=index,
+        status=status,
+        reason=reason,
+        exit_code=done.exit_code,
+        signal=done.signal,
+        stage=stage_name or None,
+        wall_s=done.seconds,
+        stderr_tail="" if result is not None else _tail(done.stderr or done.stdout),
+        result=result,
+    )
+
+
+def _ending(done: Completed) -> tuple[Status, str]:
+    if done.signal:
+        return "crashed", f"{done.signal}. {_last_words(done.stderr)}"
+    if done.exit_code == REFUSED:
+        return "failed", _last_words(done.stderr)
+    if done.exit_code != 0:
+        return "failed", f"exit code {done.exit_code}: {_last_words(done.stderr)}"
+    return "measured", ""
+
+
+def _stage_of(device: Device, folder: str, local: Path) -> str | None:
+    try:
+        device.pull(f"{folder}/stage", local / "stage")
+    except DeviceError:
+        return None
+    return (local / "stage").read_text(errors="replace").strip()[:40] or None
+
+
+def _tail(printed: bytes) -> str:
+    return printed[-TAIL_BYTES:].decode(errors="replace")
+
+
+def _last_words(printed: bytes) -> str:
+    """The line a person would quote: the last that names an error, else the last."""
+    lines = [line.strip() for line in _tail(printed).splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith("runner:") or "rror" in line or "[F " in line]
+    return (telling or lines or ["it printed nothing"])[-1].removeprefix("runner: ")[:400]

@@ -1,0 +1,218 @@
+"""pytest's hooks, in the order in which pytest calls them."""
+
+import secrets
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devices.base import DeviceError
+from harness.errors import PocketbenchError
+from harness.plan import Plan, make_plan
+from harness.plugin.items import OUTCOME, ReplayClock, expect
+from harness.plugin.options import ask_of, results_dir, zoo_path
+from harness.plugin.progress import Progress
+from harness.plugin.state import PLAN, RUN, SESSION, SessionState
+
+if TYPE_CHECKING:
+    from harness.run import Run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the session's seed and run, or take them from the session that started this worker."""
+    given = getattr(config, "workerinput", {}).get("pocketbench")
+    if given:
+        state = SessionState(**given)
+    else:
+        seed = config.getoption("--seed")
+        state = SessionState(
+            seed=secrets.randbits(31) if seed is None else seed,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+    config.stash[SESSION] = state
+    if config.pluginmanager.hasplugin("xdist") and getattr(config.option, "numprocesses", None):
+        # One process per device: two that measure at once on one machine measure each other.
+        config.option.dist = "loadgroup"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist has no public type for it
+    """Give the worker the session's seed and run, so that all write into one."""
+    state = node.config.stash[SESSION]
+    if state.run_id is None and node.config.stash.get(PLAN, None) is not None:
+        _begin_run(node.config)
+    node.workerinput["pocketbench"] = {
+        "seed": state.seed,
+        "started_at": state.started_at,
+        "run_id": state.run_id,
+    }
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Nothing but the seed: it is what a rerun in the same order needs."""
+    return [f"pocketbench: seed {config.stash[SESSION].seed}"] if zoo_path(config).is_file() else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Check what was asked for before anything is collected."""
+    config = session.config
+    if config.getoption("--zoo") is None and not zoo_path(config).is_file():
+        return
+    try:
+        config.stash[PLAN] = make_plan(ask_of(config, config.stash[SESSION].seed))
+    except (PocketbenchError, DeviceError) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per target for each test function that takes one, directly or through `measurement`."""
+    if "target" not in metafunc.fixturenames:
+        return
+    plan = metafunc.config.stash.get(PLAN, None)
+    if plan is None:
+        raise pytest.UsageError(
+            f"there is no zoo at {zoo_path(metafunc.config)}: name one with --zoo, or copy suites/zoo.toml there"
+        )
+    metafunc.parametrize(
+        "target",
+        [
+            pytest.param(target, id=plan.target_id(target), marks=pytest.mark.xdist_group(target.device))
+            for target in plan.targets
+        ],
+    )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Known deviations are strict expected failures; device samples get a clock that replays them."""
+    callspec = getattr(item, "callspec", None)
+    target = callspec.params.get("target") if callspec else None
+    if target is None:
+        return
+    plan: Plan = item.config.stash[PLAN]
+    expect(item, plan.expectation(target.case))
+    if "benchmark" in getattr(item, "fixturenames", ()):
+        group = f"{target.device} {target.case.model}"
+        item.add_marker(pytest.mark.benchmark(timer=ReplayClock(), group=group, warmup=False))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Before the first test: everything that can be made beforehand is made, with progress."""
+    config = session.config
+    wanted = {
+        item.callspec.params["target"].case
+        for item in session.items
+        if "target" in getattr(getattr(item, "callspec", None), "params", {})
+    }
+    if wanted and not config.option.collectonly:
+        run = _open_run(config)
+        with Progress(config, "preparing") as progress:
+            run.prepare(sorted(wanted), lambda case, done, total: progress.update(done, total, case.key))
+            progress.finish(f"{len(wanted)} cases ready, {len(run.built)} things built anew")
+    return (yield)
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport | pytest.CollectReport,
+) -> tuple[str, str, str] | None:
+    """`PASSED  26.6 ms (-1.2 %)`: what was measured stands beside the outcome."""
+    told = dict(getattr(report, "user_properties", ())).get(OUTCOME)
+    if told and report.when == "call" and report.passed and not hasattr(report, "wasxfail"):
+        return "passed", ".", f"PASSED  {told}"
+    return None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Close the run and write the report: whatever was measured is there, also after Ctrl-C."""
+    config = session.config
+    run = config.stash.get(RUN, None)
+    state = config.stash[SESSION]
+    if run is not None:
+        run.close()
+        state.notes.extend(run.notes)
+    if state.run_id is None or hasattr(config, "workerinput"):
+        return
+    from reports.page import write_page
+
+    stored = _stored(config)
+    if not stored.measurements:
+        return
+    paths = [stored.directory / "report.html"]
+    if config.getoption("--report-html"):
+        paths.append(Path(config.getoption("--report-html")))
+    for path in paths:
+        try:
+            write_page(path, stored.info, stored.measurements)
+        except OSError as error:
+            state.notes.append(f"the report could not be written to {path}: {error.strerror}")
+        else:
+            state.report = path
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The comparative table, the verdicts, and where the report lies."""
+    if config.stash[SESSION].run_id is None:
+        return
+    from harness.plugin.summary import write_summary
+
+    write_summary(terminalreporter, _stored(config), config.stash[SESSION], config.stash[PLAN])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let go of devices when pytest ends before a session could."""
+    run = config.stash.get(RUN, None)
+    if run is not None:
+        run.release()
+
+
+def _open_run(config: pytest.Config) -> "Run":
+    from harness.cache import Cache
+    from harness.history import History, default_url
+    from harness.results import RunStore
+    from harness.run import Run
+
+    state = config.stash[SESSION]
+    try:
+        if state.run_id is None:
+            _begin_run(config)
+        store = RunStore(results_dir(config))
+        stored = store.load(str(state.run_id))
+        run = Run(
+            config.stash[PLAN],
+            store.resume(str(state.run_id)),
+            History(config.getoption("--history") or default_url(results_dir(config))),
+            Cache(),
+            launch_timeout_s=config.getoption("--launch-timeout"),
+            baseline=config.getoption("--baseline"),
+            resumed=stored.measurements,
+        )
+    except PocketbenchError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[RUN] = run
+    return run
+
+
+def _begin_run(config: pytest.Config) -> None:
+    """Make the run's directory, or find the one to go on with."""
+    from harness.results import RunStore, new_run_id
+    from harness.run import describe_run
+
+    state = config.stash[SESSION]
+    store = RunStore(results_dir(config))
+    if config.getoption("--resume"):
+        state.run_id = store.resolve(config.getoption("--resume"))
+        return
+    run_id = new_run_id(datetime.now(UTC))
+    argv = ("pytest", *config.invocation_params.args)
+    store.start(describe_run(run_id, state.started_at, [str(a) for a in argv], config.stash[PLAN]))
+    state.run_id = run_id
+
+
+def _stored(config: pytest.Config) -> Any:  # noqa: ANN401 - StoredRun, whose module is not imported here
+    from harness.results import RunStore
+
+    return RunStore(results_dir(config)).load(str(config.stash[SESSION].run_id))

@@ -1,0 +1,42 @@
+"""The end of a session: comparative table, verdict counts, what went wrong, where the report is."""
+
+import os
+
+import pytest
+from rich.console import Console
+
+from harness.plan import Plan
+from harness.plugin.state import SessionState
+from harness.results import StoredRun
+from reports.tables import comparative_table, verdict_counts
+
+
+def write_summary(
+    reporter: pytest.TerminalReporter, stored: StoredRun, state: SessionState, plan: Plan
+) -> None:
+    """Write the summary of a run to the terminal."""
+    if not stored.measurements:
+        reporter.write_line("pocketbench: nothing was measured")
+        return
+    reporter.section("pocketbench")
+    writer = reporter._tw  # noqa: SLF001 - no public way to its width and markup
+    console = Console(
+        width=max(writer.fullwidth, 80),
+        force_terminal=writer.hasmarkup,
+        no_color=not writer.hasmarkup,
+        highlight=False,
+    )
+    with console.capture() as captured:
+        console.print(comparative_table(stored.measurements))
+        console.print(verdict_counts(stored.measurements))
+    reporter.write(captured.get())
+    missing = len(plan.targets) - len(stored.measurements)
+    if missing > 0:
+        reporter.write_line(
+            f"{missing} of {len(plan.targets)} planned cases were not measured in this run; "
+            f"--resume {stored.info.run_id} goes on from here"
+        )
+    for note in (*stored.notes, *state.notes):
+        reporter.write_line(f"note: {note}")
+    if state.report is not None:
+        reporter.write_line(f"report: {os.path.relpath(state.report)}")

@@ -1,0 +1,203 @@
+"""A run: measures each target once, keeps it at once, compares it with its baseline."""
+
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from devices.base import Device, DeviceError
+from harness.cache import Cache
+from harness.errors import ConversionError, PocketbenchError
+from harness.history import History
+from harness.measure import Setting, blank_measurement, measure
+from harness.plan import Plan, Target
+from harness.preparation import Outcome, Ready, make_all_ready
+from harness.results import RunWriter
+from harness.spec import Case, Measurement, RunInfo, Verdict
+from harness.verdict import judge
+
+
+class Run:
+    """Life cycle: made, `prepare` once, `measurement` for each target, `close`.
+
+    A target is measured when it is first asked for; whoever asks again gets the same measurement.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        writer: RunWriter,
+        history: History,
+        cache: Cache,
+        *,
+        launch_timeout_s: float = 180.0,
+        baseline: str | None = None,
+        resumed: Sequence[Measurement] = (),
+    ) -> None:
+        self.plan = plan
+        self.writer = writer
+        self.notes: list[str] = []
+        self._history = history
+        self._cache = cache
+        self._baseline = baseline
+        self._setting = Setting(
+            run_id=writer.info.run_id, effort=plan.effort, seed=plan.seed, launch_timeout_s=launch_timeout_s
+        )
+        self._outcomes: dict[Case, Outcome] = {}
+        self._measured = {Target(device=m.device, case=m.case): m for m in resumed if m.status == "measured"}
+        self._open = ExitStack()
+        self._opened: dict[str, Device | DeviceError] = {}
+
+    def prepare(self, cases: Sequence[Case], report: Callable[[Case, int, int], None]) -> None:
+        """Make everything the cases need; what cannot be had becomes those cases' result."""
+        self._outcomes.update(
+            make_all_ready(self._cache, self.plan.zoo, self.plan.base, cases, report=report)
+        )
+
+    @property
+    def built(self) -> Sequence[str]:
+        """What `prepare` had to build: empty when everything was in the cache."""
+        return self._cache.built
+
+    def measurement(
+        self, target: Target, progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> Measurement:
+        """The target's measurement, judged and stored."""
+        if target not in self._measured:
+            done = self._compared(self._measure(target, progress))
+            self._measured[target] = done
+            self.writer.append(done)
+            self._record(done)
+        return self._measured[target]
+
+    def release(self) -> None:
+        """Let go of the devices; more than once is no error."""
+        self._open.close()
+
+    def close(self) -> RunInfo:
+        """Let go of the devices and write down that the run is over."""
+        self.release()
+        info = self.writer.finish()
+        self._record()
+        self._history.close()
+        return info
+
+    def _measure(self, target: Target, progress: Callable[[int, int], None]) -> Measurement:
+        case, model = target.case, self.plan.zoo[target.case.model]
+        expectation = self.plan.expectation(case)
+        device = self.plan.devices[target.device]
+        outcome = self._outcomes[case]
+        if isinstance(outcome, PocketbenchError):
+            return self._impossible(target, device, outcome)
+        opened = self._device(target.device)
+        if isinstance(opened, DeviceError):
+            blank = blank_measurement(device, case, model, self._setting, expectation=expectation)
+            return msgspec.structs.replace(blank, status="failed", reason=str(opened))
+        done = measure(
+            opened,
+            outcome,
+            model,
+            self._setting,
+            self._cache,
+            expectation=expectation,
+            progress=progress,
+        )
+        if done.status == "measured":
+            return done
+        tail = "\n".join(launch.stderr_tail for launch in done.launches if launch.stderr_tail)
+        return self._logged(done, f"{done.reason}\n\n{tail}")
+
+    def _impossible(self, target: Target, device: Device, error: PocketbenchError) -> Measurement:
+        blank = blank_measurement(
+            device,
+            target.case,
+            self.plan.zoo[target.case.model],
+            self._setting,
+            expectation=self.plan.expectation(target.case),
+        )
+        refused = isinstance(error, ConversionError)
+        done = msgspec.structs.replace(blank, reason=str(error), not_applicable=not refused)
+        return self._logged(done, f"{error}\n\n{error.log}") if isinstance(error, ConversionError) else done
+
+    def _logged(self, measurement: Measurement, text: str) -> Measurement:
+        path = self.writer.log_path(measurement.case, measurement.device)
+        path.write_text(text)
+        return msgspec.structs.replace(measurement, log=str(path.relative_to(self.writer.directory)))
+
+    def _compared(self, measurement: Measurement) -> Measurement:
+        baseline = None
+        try:
+            baseline = self._history.baseline(
+                measurement.case.key,
+                measurement.device_fingerprint,
+                before_run=measurement.run_id,
+                named=self._baseline,
+            )
+        except PocketbenchError as error:
+            self._note(str(error))
+        verdict: Verdict = judge(measurement, baseline)
+        return msgspec.structs.replace(measurement, verdict=verdict)
+
+    def _record(self, *measurements: Measurement) -> None:
+        try:
+            self._history.record(self.writer.info, *measurements)
+        except PocketbenchError as error:
+            self._note(f"the history was not written: {error}")
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _device(self, name: str) -> Device | DeviceError:
+        if name not in self._opened:
+            try:
+                self._opened[name] = self._open.enter_context(self.plan.devices[name])
+            except DeviceError as error:
+                self._opened[name] = error
+        return self._opened[name]
+
+
+def describe_run(run_id: str, started_at: str, argv: Sequence[str], plan: Plan) -> RunInfo:
+    """What is known of a run before it begins."""
+    return RunInfo(
+        run_id=run_id,
+        started_at=started_at,
+        argv=tuple(argv),
+        effort=plan.effort.name,
+        seed=plan.seed,
+        devices=tuple(plan.devices),
+        pocketbench_version=version("pocketbench"),
+        source_revision=_revision(),
+        planned=len(plan.targets),
+        host=_host(),
+    )
+
+
+def _host() -> dict[str, Any]:
+    return {
+        "node": platform.node(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "clock": time.get_clock_info("perf_counter").resolution,
+    }
+
+
+def _revision() -> str | None:
+    """Git revision of the working directory, so that a verdict can be traced to a change."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],  # noqa: S607 - the user's git
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

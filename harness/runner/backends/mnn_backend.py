@@ -1,0 +1,80 @@
+"""MNN: the session API, with copies into and out of its own tensors inside the span."""
+
+import MNN
+import numpy as np
+
+from .base import RunnerError, as_expected
+
+FORWARD_TYPES = {0: "CPU", 13: "CPU (extension)", 1: "Metal", 2: "CUDA", 3: "OpenCL", 5: "NNAPI", 7: "Vulkan"}
+PRECISION = {"fp32": "high", "fp16": "low", "w8": "high", "w4": "high"}
+"""On cores without half-precision arithmetic "low" computes in fp32 from fp16 weights."""
+
+
+class Backend:
+    """CPU backend; memory "normal", because "low" quantises activations as well."""
+
+    version = MNN.version()
+    obtained = None
+
+    def load(self, job):
+        """Create interpreter and session from `files["mnn"]` and set the job's input shapes."""
+        self.interpreter = MNN.Interpreter(job["files"]["mnn"])
+        self.session = self.interpreter.createSession(
+            {
+                "backend": job["options"].get("backend", "CPU"),
+                "numThread": job["threads"],
+                "precision": PRECISION[job["precision"]],
+                "memory": "normal",
+            }
+        )
+        inputs = self.interpreter.getSessionInputAll(self.session)
+        self.inputs = []
+        for item in job["inputs"]:
+            if item["name"] not in inputs:
+                raise RunnerError(
+                    "the model's inputs are %s, the job feeds %r" % (sorted(inputs), item["name"])
+                )
+            tensor = inputs[item["name"]]
+            self.interpreter.resizeTensor(tensor, tuple(item["shape"]))
+            self.inputs.append((tensor, tuple(item["shape"]), _halide_type(item["dtype"])))
+        self.interpreter.resizeSession(self.session)
+        self.obtained = self._forward_type()
+        outputs = self.interpreter.getSessionOutputAll(self.session)
+        self.outputs = []
+        for spec in job["outputs"]:
+            if spec["name"] not in outputs:
+                raise RunnerError("the model's outputs are %s, not %r" % (sorted(outputs), spec["name"]))
+            self.outputs.append((outputs[spec["name"]], tuple(spec["shape"]), spec["dtype"]))
+
+    def infer(self, feeds):
+        """Copy in, run, copy out."""
+        for (tensor, shape, kind), feed in zip(self.inputs, feeds):
+            tensor.copyFrom(MNN.Tensor(shape, kind, feed, MNN.Tensor_DimensionType_Caffe))
+        code = self.interpreter.runSession(self.session)
+        if code != 0:
+            raise RunnerError("MNN's runSession failed with code %d" % code)
+        return [_read(*output) for output in self.outputs]
+
+    def _forward_type(self):
+        number = self.interpreter.getSessionInfo(self.session, 2)
+        return FORWARD_TYPES.get(number, "forward type %s" % number)
+
+
+def _read(tensor, expected, dtype):
+    shape = tensor.getShape()
+    array = np.empty(shape, dtype)
+    host = MNN.Tensor(shape, tensor.getDataType(), array, MNN.Tensor_DimensionType_Caffe)
+    tensor.copyToHostTensor(host)
+    return as_expected(np.array(host.getNumpyData()), expected)
+
+
+def _halide_type(dtype):
+    kinds = {
+        "float32": MNN.Halide_Type_Float,
+        "int32": MNN.Halide_Type_Int,
+        "int64": MNN.Halide_Type_Int64,
+        "uint8": MNN.Halide_Type_Uint8,
+    }
+    if dtype not in kinds:
+        raise RunnerError("MNN takes inputs of %s, not of %s" % (", ".join(sorted(kinds)), dtype))
+    return kinds[dtype]

@@ -1,0 +1,64 @@
+"""ncnn: one extractor per inference, as its users run it."""
+
+import ncnn
+import numpy as np
+
+from .base import RunnerError, as_expected
+
+
+class Backend:
+    """CPU; every storage and arithmetic switch is set by the precision, none is left at its default."""
+
+    version = ncnn.__version__
+    obtained = "cpu"
+
+    def load(self, job):
+        """Load `files["param"]` and `files["bin"]`; `options["batch_axes"]` says which inputs have a batch axis."""
+        self.net = ncnn.Net()
+        option = self.net.opt
+        option.num_threads = job["threads"]
+        option.use_vulkan_compute = False
+        half, brain = job["precision"] == "fp16", job["precision"] == "bf16"
+        option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = half
+        option.use_bf16_storage = brain
+        if hasattr(option, "use_bf16_packed"):
+            option.use_bf16_packed = brain
+        for name, load in (("param", self.net.load_param), ("bin", self.net.load_model)):
+            code = load(job["files"][name])
+            if code != 0:
+                raise RunnerError("ncnn cannot load the %s file (code %d)" % (name, code))
+        axes = job["options"].get("batch_axes", [])
+        self.axes = axes + [None] * (len(job["inputs"]) - len(axes))
+        self.inputs = ["in%d" % index for index in range(len(job["inputs"]))]
+        self.outputs = [("out%d" % i, spec["shape"], spec["dtype"]) for i, spec in enumerate(job["outputs"])]
+        self._check_blobs()
+
+    def infer(self, feeds):
+        """Copy in, extract every output, copy out."""
+        kept = []
+        with self.net.create_extractor() as extractor:
+            for name, axis, feed in zip(self.inputs, self.axes, feeds):
+                array = feed if axis is None else np.squeeze(feed, axis)
+                # The Mat borrows the array's memory: both live until the extractor is done.
+                mat = ncnn.Mat(array).clone()
+                kept.append((array, mat))
+                code = extractor.input(name, mat)
+                if code != 0:
+                    raise RunnerError(
+                        "ncnn refuses input %s of shape %s (code %d)" % (name, array.shape, code)
+                    )
+            return [self._extract(extractor, *output) for output in self.outputs]
+
+    def _extract(self, extractor, name, shape, dtype):
+        code, mat = extractor.extract(name)
+        if code != 0:
+            raise RunnerError("ncnn cannot compute %s (code %d)" % (name, code))
+        return as_expected(np.array(mat).astype(dtype, copy=False), shape)
+
+    def _check_blobs(self):
+        present = set(self.net.input_names()) | set(self.net.output_names())
+        missing = [n for n in self.inputs + [o[0] for o in self.outputs] if n not in present]
+        if missing:
+            raise RunnerError(
+                "the converted model has no %s; it has %s" % (", ".join(missing), sorted(present))
+            )

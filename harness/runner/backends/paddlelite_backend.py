@@ -1,0 +1,51 @@
+"""Paddle-Lite: the full predictor (`cpu`) on a Paddle model, or the light one (`mobile`) on an .nb file."""
+
+import paddlelite.lite as lite
+
+from .base import RunnerError, as_expected
+
+
+class Backend:
+    """x86 CPU; errors abort the process, which the launch reports as a crash with its last words."""
+
+    obtained = None
+    version = None
+
+    def load(self, job):
+        """Create the predictor from `files["pdmodel"]` + `files["pdiparams"]`, or from `files["nb"]`."""
+        if job["backend"] == "mobile":
+            config = lite.MobileConfig()
+            config.set_model_from_file(job["files"]["nb"])
+        else:
+            config = lite.CxxConfig()
+            config.set_model_file(job["files"]["pdmodel"])
+            config.set_param_file(job["files"]["pdiparams"])
+            config.set_threads(job["threads"])
+            fp32 = lite.PrecisionType.FP32
+            config.set_valid_places(
+                [lite.Place(lite.TargetType.X86, fp32), lite.Place(lite.TargetType.Host, fp32)]
+            )
+        self.predictor = lite.create_paddle_predictor(config)
+        self.version = self.predictor.get_version()
+        self.obtained = job["backend"]
+        names = list(self.predictor.get_input_names())
+        renamed = job["options"].get("input_names", {})
+        asked = [renamed.get(item["name"], item["name"]) for item in job["inputs"]]
+        self.inputs = [self._input_index(names, name) for name in asked]
+        self.outputs = job["outputs"]
+
+    def infer(self, feeds):
+        """Copy in, run, copy out."""
+        for index, feed in zip(self.inputs, feeds):
+            self.predictor.get_input(index).from_numpy(feed)
+        self.predictor.run()
+        return [
+            as_expected(self.predictor.get_output(index).numpy(), spec["shape"])
+            for index, spec in enumerate(self.outputs)
+        ]
+
+    @staticmethod
+    def _input_index(names, name):
+        if name not in names:
+            raise RunnerError("the model's inputs are %s, the job feeds %r" % (names, name))
+        return names.index(name)

@@ -1,0 +1,11 @@
+"""MNN: https://github.com/alibaba/MNN."""
+
+from harness.runtimes.base import Runtime
+
+MNN = Runtime(
+    name="mnn",
+    default_version="3.6.1",
+    requirements=("MNN=={version}", "numpy==2.4.6"),
+    python="3.11",
+    precisions=("fp32", "fp16", "w8"),
+)

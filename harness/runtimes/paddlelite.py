@@ -1,0 +1,15 @@
+"""Paddle-Lite: https://github.com/PaddlePaddle/Paddle-Lite."""
+
+from harness.runtimes.base import Runtime
+
+PADDLELITE = Runtime(
+    name="paddlelite",
+    default_version="2.13rc0",
+    # The wheel declares nothing; with NumPy 2 its Tensor.from_numpy corrupts silently.
+    requirements=("paddlelite=={version}", "numpy==1.26.4"),
+    python="3.10",
+    precisions=("fp32",),
+    # The full predictor on a Paddle model, and the light one on an .nb file as phones have it.
+    backends=("cpu", "mobile"),
+    environment={"OMP_NUM_THREADS": "{threads}", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
+)

@@ -1,0 +1,87 @@
+"""How often, in which order, and when: efforts, seeded order, cool-down, retries."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from devices.base import Device, TransientDeviceError
+from harness.errors import UnknownNameError
+from harness.spec import Case, Frozen, TimingPlan, WarmupPlan
+
+T = TypeVar("T")
+
+
+class Effort(Frozen, frozen=True, kw_only=True):
+    """How much is spent on a case; the launch is the sample, so more effort is more launches."""
+
+    name: str
+    launches: int
+    warmup: WarmupPlan
+    timing: TimingPlan
+
+
+EFFORTS = {
+    effort.name: effort
+    for effort in (
+        Effort(
+            name="quick",
+            launches=1,
+            warmup=WarmupPlan(max_s=0.6),
+            timing=TimingPlan(target_s=0.4),
+        ),
+        Effort(
+            name="standard",
+            launches=3,
+            warmup=WarmupPlan(max_s=0.8),
+            timing=TimingPlan(target_s=0.5),
+        ),
+        Effort(
+            name="nightly",
+            launches=7,
+            warmup=WarmupPlan(max_s=2.0),
+            timing=TimingPlan(min_iterations=10, target_s=1.5),
+        ),
+    )
+}
+
+
+def find_effort(name: str) -> Effort:
+    """The effort called `name`; raises UnknownNameError."""
+    if name not in EFFORTS:
+        raise UnknownNameError("effort", name, EFFORTS)
+    return EFFORTS[name]
+
+
+def shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
+    """Cases in an order that only the seed decides, so that drift hits no runtime twice the same way."""
+    ordered = sorted(cases)
+    random.Random(seed).shuffle(ordered)  # noqa: S311 - order, not secrecy
+    return ordered
+
+
+def cool_down(device: Device, *, limit_s: float = 300.0, step_s: float = 2.0) -> float:
+    """Wait until the hottest sensor is below the device's limit; returns seconds waited.
+
+    A device with no limit or no sensor does not wait. After `limit_s` the wait ends: the telemetry
+    recorded with the measurement tells that it was still hot.
+    """
+    began = time.monotonic()
+    if device.cooldown_celsius is None:
+        return 0.0
+    while time.monotonic() - began < limit_s:
+        hottest = device.telemetry().hottest_celsius
+        if hottest is None or hottest <= device.cooldown_celsius:
+            break
+        time.sleep(step_s)
+    return time.monotonic() - began
+
+
+def retried(action: Callable[[], T], *, attempts: int = 3, pause_s: float = 1.0) -> T:
+    """Result of `action`, tried again on TransientDeviceError only, with doubling pauses."""
+    for attempt in range(1, attempts):
+        try:
+            return action()
+        except TransientDeviceError:
+            time.sleep(pause_s * 2 ** (attempt - 1))
+    return action()
