@@ -62,7 +62,6 @@ class Trend(Frozen, frozen=True, kw_only=True):
     """Earlier latencies and today's as places on a 100 x 30 drawing, and the texts at its ends."""
 
     points: str
-    last: tuple[float, float]
     oldest: str
     lowest: str
     highest: str
@@ -160,6 +159,12 @@ def _fastest(state: DeviceState) -> str:
     return UNKNOWN if fastest is None else f"{fastest / 1e6:.2f} GHz"
 
 
+def _load(result: RunnerResult) -> str:
+    return (
+        f"{numbers.plain(result.state_start.load_average)} → {numbers.plain(result.state_end.load_average)}"
+    )
+
+
 _FACTS: tuple[tuple[str, str, Callable[[RunnerResult], str]], ...] = (
     ("Median", "middle of the timed iterations", lambda r: _median(r.samples_ns)),
     ("p90", "nine of ten iterations were faster", lambda r: _p90(r.samples_ns)),
@@ -172,19 +177,19 @@ _FACTS: tuple[tuple[str, str, Callable[[RunnerResult], str]], ...] = (
     ("Threads", "", _threads),
     ("CPU affinity", "cores the process could run on", lambda r: numbers.plain(r.affinity)),
     ("Cores busy", "CPU time over wall time while timed", _cores_busy),
-    ("Involuntary switches", "times the system took the CPU away", lambda r: numbers.plain(r.involuntary_switches)),
+    (
+        "Involuntary switches",
+        "times the system took the CPU away",
+        lambda r: numbers.plain(r.involuntary_switches),
+    ),
     ("Voluntary switches", "", lambda r: numbers.plain(r.voluntary_switches)),
     ("Hottest sensor", "start → end", lambda r: f"{_hottest(r.state_start)} → {_hottest(r.state_end)}"),
     ("Highest clock", "start → end", lambda r: f"{_fastest(r.state_start)} → {_fastest(r.state_end)}"),
-    ("Load average", "start → end", lambda r: _load(r)),
+    ("Load average", "start → end", _load),
     ("Runtime reports", "version it says it is", lambda r: r.runtime_version),
     ("Backend", "", lambda r: r.backend or UNKNOWN),
     ("Python", "", lambda r: r.python or UNKNOWN),
 )
-
-
-def _load(result: RunnerResult) -> str:
-    return f"{numbers.plain(result.state_start.load_average)} → {numbers.plain(result.state_end.load_average)}"
 
 
 def _lines(launches: Sequence[LaunchResult]) -> tuple[Line, ...]:
@@ -233,13 +238,15 @@ def _stages(results: Sequence[RunnerResult]) -> tuple[Stage, ...]:
 def _parity(parity: Parity) -> ParityTable:
     limits = parity.limits
     columns = (
-        ("max |diff|", "max_abs", None, ""),
-        ("max |diff| / max |ref|", "max_rel", limits.max_rel, "≤"),
+        ("max diff", "max_abs", None, ""),
+        ("max rel", "max_rel", limits.max_rel, "≤"),
         ("cosine", "cosine", limits.cosine, "≥"),
         ("SNR dB", "snr_db", limits.snr_db, "≥"),
         ("top-k", "top_k", limits.top_k, "≥"),
     )
-    used = [c for c in columns if c[2] is not None or any(getattr(o, c[1]) is not None for o in parity.outputs)]
+    used = [
+        c for c in columns if c[2] is not None or any(getattr(o, c[1]) is not None for o in parity.outputs)
+    ]
     rows = [
         OutputRow(
             output=output,
@@ -247,7 +254,10 @@ def _parity(parity: Parity) -> ParityTable:
         )
         for output in parity.outputs
     ]
-    heads = tuple((name, f"{sign} {numbers.figure(limit)}" if limit is not None else "") for name, _, limit, sign in used)
+    heads = tuple(
+        (name, f"{sign} {numbers.figure(limit)}" if limit is not None else "")
+        for name, _, limit, sign in used
+    )
     return ParityTable(columns=heads, rows=tuple(rows))
 
 
@@ -270,7 +280,6 @@ def _trend(row: Row, earlier: Sequence[Point]) -> Trend | None:
     ]
     return Trend(
         points=" ".join(f"{x},{y}" for x, y in places),
-        last=places[-1],
         oldest=earlier[0].started_at[:10],
         lowest=numbers.number(low),
         highest=numbers.number(high),

@@ -46,7 +46,7 @@ class Bar(Frozen, frozen=True, kw_only=True):
 
 
 def bar_panel(bars: Sequence[Bar], *, title: str) -> str:
-    """Bars under the heading of their group as an SVG element, WIDTH units wide, the same bytes every time."""
+    """Bars under the heading of their group as an SVG element, the same bytes every time."""
     groups = [(name, tuple(members)) for name, members in groupby(bars, key=lambda bar: bar.group)]
     height = sum(_HEADER + _GAP + _BAR * len(members) for _, members in groups)
     figure = Figure(figsize=(WIDTH / _POINTS_PER_INCH, height / _POINTS_PER_INCH), dpi=_POINTS_PER_INCH)
@@ -97,9 +97,8 @@ def _write(axes: Axes, x: float, y: float, text: str, *, colour: str = _INK, siz
 
 def _inline(figure: Figure, height: int, title: str) -> str:
     out = io.StringIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "pocketbench", "axes.unicode_minus": False}
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context(settings), warnings.catch_warnings():
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "pocketbench"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     return _page_ready(out.getvalue(), height, title)
@@ -117,6 +116,7 @@ def _page_ready(svg: str, height: int, title: str) -> str:
 def _tag_ready(tag: str) -> str:
     tag = re.sub(r' (?:id="[^"]*"|transform="rotate\(-?0 [^"]*")', "", tag)
     tag = re.sub(r"font: (\d+)px [^;\"]*", r"font-size: \1px", tag)
+    tag = re.sub(r"; font-family: [^;\"]*|font-family: [^;\"]*; ", "", tag)
     tag = re.sub(r"(\.\d\d)\d+", r"\1", tag)
     for stand_in, variable in _VARIABLES.items():
         tag = tag.replace(stand_in, variable)

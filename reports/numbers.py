@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-UNKNOWN = "–"
+UNKNOWN = "\N{EN DASH}"
 """Stands where a reading does not exist."""
 
 MIB = 2**20
@@ -15,7 +15,7 @@ def decimals(value: float) -> int:
 
 
 def number(value: float | None, *, like: float | None = None) -> str:
-    """`value` with three significant digits and grouped thousands, or with as many decimals as `like` gets."""
+    """`value` with three significant digits and grouped thousands, or with the decimals of `like`."""
     if value is None:
         return UNKNOWN
     return f"{value:,.{decimals(value if like is None else like)}f}"
@@ -23,7 +23,7 @@ def number(value: float | None, *, like: float | None = None) -> str:
 
 def span(low: float, high: float, *, like: float) -> str:
     """An interval, both ends with as many decimals as its centre."""
-    return f"{number(low, like=like)} – {number(high, like=like)}"
+    return f"{number(low, like=like)} \N{EN DASH} {number(high, like=like)}"
 
 
 def mebibytes(size_bytes: int | None) -> str:
@@ -41,7 +41,7 @@ def size(size_bytes: int) -> str:
 def change(ratio: float) -> str:
     """A ratio as a signed change in percent: 1.042 is `+4.2 %`."""
     percent = (ratio - 1) * 100
-    return f"{percent:+.{0 if abs(percent) >= 100 else 1}f} %".replace("-", "\N{MINUS SIGN}")  # noqa: RUF001
+    return f"{percent:+.{0 if abs(percent) >= 100 else 1}f} %".replace("-", "\N{MINUS SIGN}")
 
 
 def duration(seconds: float) -> str:
@@ -65,9 +65,9 @@ def figure(value: float | None) -> str:
     """A parity figure: as many digits as it needs and no more."""
     if value is None:
         return UNKNOWN
-    if value and abs(value) < 1e-3:
-        return f"{value:.1e}"
-    return f"{value:.6g}"
+    if abs(value) >= 10:
+        return f"{value:,.1f}"
+    return f"{value:.3g}" if abs(value) < 0.5 else f"{value:.6g}"
 
 
 def plain(value: object) -> str:

@@ -75,7 +75,9 @@ class Panel(Frozen, frozen=True, kw_only=True):
 
 def banner(info: RunInfo, rows: Sequence[Row]) -> Banner:
     """The run in one sentence; red when something got slower, wrong or lost without being expected."""
-    words = {word: sum(row.word == word for row in rows) for word in ("regressed", "improved", "unchanged", "new")}
+    words = {
+        word: sum(row.word == word for row in rows) for word in ("regressed", "improved", "unchanged", "new")
+    }
     unclear = sum(row.word in {"inconclusive", "invalid"} for row in rows)
     problems = [problem.kind for row in rows for problem in row.problems]
     measured = sum(row.measurement.status == "measured" for row in rows)
@@ -128,7 +130,7 @@ def _headline(words: dict[str, int], measured: int) -> str:
 
 
 def changes(rows: Sequence[Row], words: frozenset[str]) -> tuple[tuple[Change, ...], tuple[str, str]]:
-    """Rows whose word is in `words`, worst first, on one shared axis of ratios; and the texts at its two ends."""
+    """Rows whose word is in `words`, worst first, on one axis of ratios; and the texts at its ends."""
     chosen = [row for row in rows if row.word in words]
     chosen.sort(key=lambda row: -(row.measurement.verdict.ratio or 1.0))
     bounds = [bound for row in chosen for bound in _bounds(row) if bound > 0]
@@ -170,7 +172,8 @@ def _place(ratio: float, reach: float) -> float:
 def matrices(rows: Sequence[Row]) -> tuple[Matrix, ...]:
     """One matrix per device; of several measurements of one case the last counts."""
     return tuple(
-        _matrix(device, tuple(members)) for device, members in groupby(rows, key=lambda r: r.measurement.device)
+        _matrix(device, tuple(members))
+        for device, members in groupby(rows, key=lambda r: r.measurement.device)
     )
 
 
@@ -180,7 +183,10 @@ def _matrix(device: str, rows: Sequence[Row]) -> Matrix:
     hues = {row.measurement.case.runtime: row.hue for row in rows}
     threads = len({case.threads for case in cases}) > 1
     backends = len({case.backend for case in cases}) > 1
-    at = {(c.model, c.precision, c.threads, c.backend, c.runtime, c.runtime_version): r for c, r in zip(cases, rows, strict=True)}
+    at = {
+        (c.model, c.precision, c.threads, c.backend, c.runtime, c.runtime_version): r
+        for c, r in zip(cases, rows, strict=True)
+    }
     lines = sorted({key[:4] for key in at}, key=lambda key: (key[0], PRECISIONS.index(key[1]), key[2:]))
     models = []
     for model, members in groupby(lines, key=lambda key: key[0]):
@@ -203,7 +209,7 @@ def _matrix(device: str, rows: Sequence[Row]) -> Matrix:
 
 
 def ranked(rows: Sequence[Row | None]) -> tuple[Cell | None, ...]:
-    """Cells of one line: the fastest with right outputs is best, those whose interval meets its interval tie."""
+    """Cells of one line: the fastest with right outputs is best, rivals whose interval meets its own tie."""
     rivals = [row for row in rows if row and row.measurement.latency and row.parity != "failed"]
     best = min(rivals, key=lambda row: row.latency_ms or 0.0, default=None)
     slowest = max((row.latency_ms or 0.0 for row in rows if row), default=0.0)
@@ -229,7 +235,9 @@ def _rank(row: Row, best: Row | None) -> Literal["best", "tie", ""]:
 def panels(rows: Sequence[Row], what: Literal["latency", "memory"]) -> tuple[Panel, ...]:
     """One panel of bars per device and model that has at least one measured case."""
     built = []
-    for (device, model), members in groupby(rows, key=lambda r: (r.measurement.device, r.measurement.case.model)):
+    for (device, model), members in groupby(
+        rows, key=lambda r: (r.measurement.device, r.measurement.case.model)
+    ):
         chosen = tuple(members)
         bars = [_latency_bar(row) if what == "latency" else _memory_bar(row) for row in chosen]
         if not any(bar.value is not None for bar in bars):
@@ -255,7 +263,9 @@ def _memory_bar(row: Row) -> Bar:
     return _bar(row, text=row.word) if peak is None else _bar(row, text=f"{row.peak} MiB", value=peak)
 
 
-def _bar(row: Row, *, text: str, value: float | None = None, low: float | None = None, high: float | None = None) -> Bar:
+def _bar(
+    row: Row, *, text: str, value: float | None = None, low: float | None = None, high: float | None = None
+) -> Bar:
     case = row.measurement.case
     setting = row.setting.removesuffix(f" · {row.measurement.device}").split(" · ")
     label = [setting[0], *(part.replace(" threads", "t").replace(" thread", "t") for part in setting[1:])]

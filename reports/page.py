@@ -199,7 +199,8 @@ def _devices(shown: Sequence[Row]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in shown:
         measurement = row.measurement
-        key = f"{measurement.device} {measurement.device_fingerprint} {json.dumps(measurement.facts, default=str)}"
+        facts = json.dumps(measurement.facts, default=str)
+        key = f"{measurement.device} {measurement.device_fingerprint} {facts}"
         found.setdefault(
             key,
             {

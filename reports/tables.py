@@ -13,7 +13,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from harness.spec import PRECISIONS, Case, Measurement
+from harness.spec import PRECISIONS, Measurement
+from reports.numbers import UNKNOWN, number
 
 Value = str | int | float | bool | None
 
@@ -59,6 +60,7 @@ _LEGEND = {
     _WRONG: "output differs from the reference",
     _KNOWN: "expected, see suites/expectations.toml",
     _INVALID: "the device was not fit to measure",
+    UNKNOWN: "not offered by this runtime, or not here",
 }
 
 
@@ -122,17 +124,24 @@ def comparative_table(measurements: Sequence[Measurement]) -> Table:
 
 def verdict_counts(measurements: Iterable[Measurement]) -> str:
     """One line such as `1 regressed, 2 unsupported (known), 12 ok; 1 with wrong output`."""
-    counts: Counter[tuple[str, bool]] = Counter()
+    counts: Counter[tuple[int, str]] = Counter()
     wrong = 0
     for measurement in measurements:
         known = measurement.expectation is not None
-        counts[measurement.verdict.kind, known and measurement.status != "measured"] += 1
+        counts[_counted_as(measurement)] += 1
         wrong += _is_wrong(measurement) and not known
     if not counts:
         return "nothing measured"
-    ordered = sorted(counts, key=lambda item: (VERDICT_ORDER.index(item[0]), item[1]))
-    line = ", ".join(f"{counts[item]} {item[0]}{f' {_KNOWN}' if item[1] else ''}" for item in ordered)
+    line = ", ".join(f"{counts[item]} {item[1]}" for item in sorted(counts))
     return f"{line}; {wrong} with wrong output" if wrong else line
+
+
+def _counted_as(measurement: Measurement) -> tuple[int, str]:
+    if measurement.not_applicable:
+        return len(VERDICT_ORDER), "not applicable"
+    kind = measurement.verdict.kind
+    known = measurement.expectation is not None and measurement.status != "measured"
+    return VERDICT_ORDER.index(kind), f"{kind} {_KNOWN}" if known else kind
 
 
 class _Row(NamedTuple):
@@ -173,7 +182,7 @@ def _csv_value(value: Value) -> Value:
 
 
 def _row(measurement: Measurement) -> _Row:
-    case: Case = measurement.case
+    case = measurement.case
     device = f"{measurement.device} (emulated)" if measurement.emulated else measurement.device
     return _Row(case.model, case.precision, case.threads, case.backend, device)
 
@@ -210,6 +219,9 @@ def _is_wrong(measurement: Measurement) -> bool:
 def _cell(measurement: Measurement | None, best: Measurement | None, marks: set[str]) -> Text:
     if measurement is None:
         return Text("")
+    if measurement.not_applicable:
+        marks.add(UNKNOWN)
+        return Text(UNKNOWN, style="dim")
     # Signs before the figure, so that figures stay under each other; words behind it.
     signs = [_BEST] * (measurement is best) + [_WRONG] * _is_wrong(measurement)
     words = [_INVALID] * (measurement.verdict.kind == "invalid")
@@ -217,17 +229,11 @@ def _cell(measurement: Measurement | None, best: Measurement | None, marks: set[
         words.append(_KNOWN)
     marks.update(signs, words)
     if measurement.latency and measurement.status == "measured":
-        word, style = format_ms(_centre_ms(measurement)), "bold green" if measurement is best else ""
+        word, style = f"{number(_centre_ms(measurement))} ms", "bold green" if measurement is best else ""
     else:
         word = measurement.verdict.kind if measurement.status == "measured" else measurement.status
         style = "dim" if measurement.expectation else _STYLES.get(word, "")
     return Text(" ".join([*signs, word, *words]), style=style)
-
-
-def format_ms(value: float) -> str:
-    """Milliseconds with three digits or more, never in powers of ten: `0.412 ms`, `26.6 ms`, `1240 ms`."""
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{digits}f} ms"
 
 
 def _caption(rows: Sequence[_Row], several: Sequence[str], marks: set[str]) -> Text | None:

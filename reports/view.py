@@ -1,4 +1,4 @@
-"""What the page shows of each case, as frozen rows: words, marks and figures already spelled. No IO, no markup."""
+"""What the page shows of each case, as frozen rows: words, marks and figures spelled out. No IO."""
 
 import re
 import zlib
@@ -18,7 +18,7 @@ HUES = 8
 _KNOWN_HUES = {"onnxruntime": 0, "mnn": 1, "ncnn": 2, "paddlelite": 3}
 
 _WORDS: dict[str, tuple[str, Tone]] = {
-    "ok": ("unchanged", "good"),
+    "ok": ("unchanged", "quiet"),
     "improved": ("improved", "good"),
     "regressed": ("regressed", "bad"),
     "inconclusive": ("inconclusive", "warn"),
@@ -158,12 +158,22 @@ def _order(measurement: Measurement) -> tuple[str | int, ...]:
     case = measurement.case
     precision = PRECISIONS.index(case.precision)
     runtime = (case.runtime, case.runtime_version)
-    return (measurement.device, case.model, *runtime, precision, case.threads, case.backend)
+    return (
+        measurement.emulated,
+        measurement.device,
+        case.model,
+        *runtime,
+        precision,
+        case.threads,
+        case.backend,
+    )
 
 
 def hue(runtime: str) -> int:
     """Index of a runtime's colour: fixed for the runtimes we know, stable for any other."""
-    return _KNOWN_HUES.get(runtime, len(_KNOWN_HUES) + zlib.crc32(runtime.encode()) % (HUES - len(_KNOWN_HUES)))
+    return _KNOWN_HUES.get(
+        runtime, len(_KNOWN_HUES) + zlib.crc32(runtime.encode()) % (HUES - len(_KNOWN_HUES))
+    )
 
 
 def _row(measurement: Measurement, index: int, anchor: str, setting: str) -> Row:
@@ -234,7 +244,9 @@ def _surprise(row: Row, expectation: Expectation) -> Problem:
         came = "it is unsupported"
     elif row.word in {"timeout", "failed"}:
         came = "it timed out" if row.word == "timeout" else "it failed"
-    reason = f"listed as expected “{wanted}” ({expectation.reason}), but {came}: mend the list of expectations"
+    reason = (
+        f"listed as expected “{wanted}” ({expectation.reason}), but {came}: mend the list of expectations"
+    )
     return Problem(kind="surprise", word="not as expected", reason=reason)
 
 

@@ -103,7 +103,12 @@ def measurement(case, *, count=3, iterations=500, seed=1, slower=1.0, **changes)
     limits = {"fp32": (1e-3, 0.9999, 60.0), "fp16": (2e-2, 0.999, 35.0), "int8": (0.15, 0.98, 15.0)}
     max_rel, cosine, snr = limits[case.precision]
     good = OutputParity(
-        name="sigmoid_0.tmp_0", ok=True, max_abs=max_rel / 9, max_rel=max_rel / 8, cosine=0.99999, snr_db=snr + 21.4
+        name="sigmoid_0.tmp_0",
+        ok=True,
+        max_abs=max_rel / 9,
+        max_rel=max_rel / 8,
+        cosine=0.99999,
+        snr_db=snr + 21.4,
     )
     given = {
         "case": case,
@@ -156,8 +161,16 @@ def measurement(case, *, count=3, iterations=500, seed=1, slower=1.0, **changes)
             "ram_bytes": 8 << 30,
             "clusters": [{"cores": [0, 1, 2, 3], "max_khz": 1803000}, {"cores": [6, 7], "max_khz": 2850000}],
         },
-        "telemetry_before": {"temperatures_celsius": {"big": 41.2}, "governor": "schedutil", "charging": False},
-        "telemetry_after": {"temperatures_celsius": {"big": 53.8}, "governor": "schedutil", "charging": False},
+        "telemetry_before": {
+            "temperatures_celsius": {"big": 41.2},
+            "governor": "schedutil",
+            "charging": False,
+        },
+        "telemetry_after": {
+            "temperatures_celsius": {"big": 53.8},
+            "governor": "schedutil",
+            "charging": False,
+        },
         "verdict": Verdict(
             kind="ok", ratio=1.002, ratio_low=0.991, ratio_high=1.013, baseline_run="20261121-020000-9d2e1f"
         ),
@@ -224,7 +237,7 @@ def nightly(*, iterations=500):
     return night
 
 
-def _fate(case, seed, iterations):  # noqa: PLR0911
+def _fate(case, seed, iterations):  # noqa: C901, PLR0911
     usual = {"seed": seed, "iterations": iterations}
     match (case.model, case.runtime, case.precision):
         case ("ppocr_det", "ncnn", "fp16"):
@@ -238,10 +251,14 @@ def _fate(case, seed, iterations):  # noqa: PLR0911
             )
             return measurement(case, slower=1.124, verdict=verdict, **usual)
         case ("yolov8n", "mnn", "fp32"):
-            verdict = Verdict(kind="regressed", ratio=1.048, ratio_low=1.033, ratio_high=1.066, baseline_run="b1")
+            verdict = Verdict(
+                kind="regressed", ratio=1.048, ratio_low=1.033, ratio_high=1.066, baseline_run="b1"
+            )
             return measurement(case, slower=1.048, verdict=verdict, budget=Budget(latency_ms=50), **usual)
         case ("mobilenet_v3", "onnxruntime", "int8"):
-            verdict = Verdict(kind="improved", ratio=0.913, ratio_low=0.89, ratio_high=0.938, baseline_run="b1")
+            verdict = Verdict(
+                kind="improved", ratio=0.913, ratio_low=0.89, ratio_high=0.938, baseline_run="b1"
+            )
             return measurement(case, slower=0.913, verdict=verdict, **usual)
         case ("ppocr_rec", "onnxruntime", "fp16"):
             verdict = Verdict(
@@ -264,7 +281,9 @@ def _fate(case, seed, iterations):  # noqa: PLR0911
             known = expectation(case, "unsupported", reason, evidence)
             return lost(case, "unsupported", "converter: operator LSTM is not supported", expectation=known)
         case ("ppocr_rec", "paddlelite", "fp16"):
-            known = expectation(case, "parity", "overflows in the softmax at fp16", "measured with -inf at logits")
+            known = expectation(
+                case, "parity", "overflows in the softmax at fp16", "measured with -inf at logits"
+            )
             return wrong(case, "NaN where the reference has none", expectation=known, **usual)
         case ("silero_vad", "mnn", "fp16"):
             known = expectation(case, "crashed", "died at load in 3.5.0", "docs/runtimes.md")

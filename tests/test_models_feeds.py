@@ -3,8 +3,6 @@
 What the networks make of them is in test_freeze_onnx.py, where there is a runtime to ask.
 """
 
-import hashlib
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,8 +43,9 @@ def material(picture, recorded):
     return {"photo": picture, "letterbox": picture, "arrays": recorded}
 
 
+HEARD = [-7141, -4366, -1164, -1771, 2668, 5216, 3713, -931]
 IMAGE = ("x", (1, 3, 64, 96))
-INPUTS = {kind: (IMAGE,) for kind in KINDS} | {"speech": (("input", (1, 576)), ("state", (2, 1, 128)))}
+INPUTS = dict.fromkeys(KINDS, (IMAGE,)) | {"speech": (("input", (1, 576)), ("state", (2, 1, 128)))}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,10 +110,11 @@ def test_a_letterboxed_photo_is_bgr_in_the_upper_left_and_grey_below(picture):
 
 
 def test_the_utterance_is_the_same_on_every_machine():
-    samples = (utterance(0) * 32768).astype("<i2")
+    samples = utterance(0) * 32768
 
     assert len(samples) == CHUNKS * CHUNK
-    assert hashlib.sha256(samples.tobytes()).hexdigest()[:16] == "0"
+    # One step of 16 bits is what different mathematical libraries may differ by.
+    assert samples[MEASURED_CHUNK * CHUNK :: 64][:8] == pytest.approx(HEARD, abs=1)
 
 
 def test_the_measured_chunk_is_the_window_a_stream_would_have_there():

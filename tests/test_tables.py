@@ -8,11 +8,11 @@ from rich.console import Console
 from samples import case, measurement
 
 from harness.spec import Expectation, Parity, ParityLimits, Verdict
+from reports.numbers import UNKNOWN
 from reports.tables import (
     EXPORT_COLUMNS,
     comparative_table,
     export_rows,
-    format_ms,
     to_csv,
     to_jsonl,
     verdict_counts,
@@ -199,9 +199,9 @@ def test_verdicts_are_counted_worst_first():
     assert verdict_counts([]) == "nothing measured"
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.4123, "0.412 ms"), (1.6, "1.60 ms"), (26.61, "26.6 ms"), (564.2, "564 ms"), (12345.6, "12346 ms")],
-)
-def test_milliseconds_are_short_and_never_in_powers_of_ten(value, text):
-    assert format_ms(value) == text
+def test_what_a_runtime_does_not_offer_is_a_dash_and_no_failure():
+    absent = ended("unsupported", case=case(runtime="mnn"), not_applicable=True)
+    text = shown([absent, on("ncnn", 26)])
+    assert line_with(text, "ppocr_det")[2:] == [UNKNOWN, "26.0 ms"]
+    assert f"{UNKNOWN} not offered by this runtime" in text
+    assert verdict_counts([absent, on("ncnn", 26)]) == "1 new, 1 not applicable"

@@ -70,8 +70,9 @@
       }
       document.getElementById("shown").textContent = `${shown} of ${rows.length}`;
       document.getElementById("nothing").hidden = shown > 0;
+      document.getElementById("clear").hidden = !words.length && selects.every((select) => !select.value);
     };
-    form.addEventListener("input", apply);
+    for (const kind of ["input", "change"]) form.addEventListener(kind, apply);
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(apply));
   }
@@ -86,12 +87,17 @@
 
   function tips() {
     const tip = document.getElementById("tip");
-    const hide = () => { tip.hidden = true; };
+    let told = null;
+    const hide = () => { tip.hidden = true; told = null; };
     const show = (owner) => {
+      told = owner;
       tip.textContent = owner.dataset.tip;
       tip.hidden = false;
       owner.setAttribute("aria-describedby", "tip");
-      const at = owner.getBoundingClientRect();
+      place();
+    };
+    const place = () => {
+      const at = told.getBoundingClientRect();
       const left = Math.min(Math.max(12, at.left), innerWidth - tip.offsetWidth - 12);
       const above = at.top - tip.offsetHeight - 6;
       tip.style.left = `${left}px`;
@@ -102,7 +108,7 @@
       document.addEventListener(kind, (event) => { const found = owner(event); if (found) show(found); else hide(); });
     }
     document.addEventListener("focusout", hide);
-    document.addEventListener("scroll", hide, { passive: true, capture: true });
+    document.addEventListener("scroll", () => { if (told) place(); }, { passive: true, capture: true });
     document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   }
 

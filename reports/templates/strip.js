@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   // Draws the samples of a case when its drill-down opens: launches side by side, dots over time.
-  const HEIGHT = 190, LANE = 44, LEFT = 52, TOP = 16, GAP = 14, DOTS = 6000;
+  const HEIGHT = 200, LANE = 44, LEFT = 52, TOP = 26, GAP = 14, DOTS = 6000;
   const COLOURS = ["var(--hue)", "color-mix(in oklab, var(--hue) 52%, var(--ink))"];
 
   const element = (name, attributes, text) => {

@@ -31,7 +31,7 @@ from onnx import AttributeProto, helper, inliner, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
@@ -40,6 +40,9 @@ IR_VERSIONS = (4, 10)
 
 FOLDED_ELEMENTS = 1 << 12
 """Folding is for shapes and conditions; larger results are onnxslim's to judge."""
+
+FUSIONS_SKIPPED = ("FusionGemm",)
+"""A Gemm between two Reshapes hides attention from pnnx, which then leaves operators ncnn does not have."""
 
 NEVER_FOLDED = frozenset(
     {"Constant", "QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform", "Multinomial"}
@@ -105,9 +108,7 @@ def fix_inputs(graph: GraphProto, inputs: list[dict[str, Any]], constants: dict[
         shape = [dim.dim_value or 1 for dim in value.shape.dim]
         array = np.full(shape, number, helper.tensor_dtype_to_np_dtype(value.elem_type))
         graph.initializer.append(numpy_helper.from_array(array, name))
-    kept = list(real.values())
-    del graph.input[:]
-    graph.input.extend(kept)
+    replace(graph.input, real.values())
 
 
 def fix_shape(value: ValueInfoProto, shape: list[int], dtype: str) -> None:
@@ -164,7 +165,7 @@ def slimmed(model: ModelProto) -> ModelProto:
     """A copy of the model, simplified by onnxslim."""
     copy = type(model)()
     copy.CopyFrom(model)
-    return onnxslim.slim(copy)
+    return onnxslim.slim(copy, skip_fusion_patterns=list(FUSIONS_SKIPPED))
 
 
 def keep_interface(graph: GraphProto, original: GraphProto) -> None:
@@ -173,9 +174,8 @@ def keep_interface(graph: GraphProto, original: GraphProto) -> None:
     missing = [value.name for value in original.output if value.name not in outputs]
     if missing:
         raise RequestError(f"onnxslim lost the model's outputs {', '.join(missing)}")
-    del graph.input[:], graph.output[:]
-    graph.input.extend(original.input)
-    graph.output.extend(outputs[value.name] for value in original.output)
+    replace(graph.input, original.input)
+    replace(graph.output, [outputs[value.name] for value in original.output])
 
 
 def fold_constants(model: ModelProto) -> bool:
@@ -194,7 +194,7 @@ def fold_constants(model: ModelProto) -> bool:
             continue
         folded.update(values)
         known.update(values)
-    replace_nodes(graph, kept)
+    replace(graph.node, kept)
     graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in folded.items())
     return bool(folded)
 
@@ -260,14 +260,14 @@ def splice(graph: GraphProto, position: int, branch: GraphProto) -> None:
     ]
     graph.initializer.extend(branch.initializer)
     before, after = list(graph.node[:position]), list(graph.node[position + 1 :])
-    replace_nodes(graph, [*before, *branch.node, *results, *after])
+    replace(graph.node, [*before, *branch.node, *results, *after])
 
 
-def replace_nodes(graph: GraphProto, nodes: list[NodeProto]) -> None:
-    """Make `nodes` the nodes of the graph; they may be its own."""
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
+def replace(field: Any, messages: Iterable[Any]) -> None:  # noqa: ANN401 - a repeated field of any messages
+    """Make copies of `messages` the content of a repeated field; they may be of that field itself."""
+    copies = [type(message).FromString(message.SerializeToString()) for message in messages]
+    del field[:]
+    field.extend(copies)
 
 
 def drop_unused(graph: GraphProto) -> None:
@@ -278,10 +278,8 @@ def drop_unused(graph: GraphProto) -> None:
         kept = [node for node in graph.node if used.intersection(node.output)]
         if len(kept) == len(graph.node):
             break
-        replace_nodes(graph, kept)
-    weights = [weight for weight in graph.initializer if weight.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(weights)
+        replace(graph.node, kept)
+    replace(graph.initializer, [weight for weight in graph.initializer if weight.name in used])
 
 
 def consumed(node: NodeProto) -> Iterator[str]:
