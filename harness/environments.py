@@ -96,7 +96,8 @@ def _install_error(packages: Packages, printed: str) -> PocketbenchError:
     if any(sign in printed for sign in offline):
         return PocketbenchError(
             f"{wanted} is not in the cache and the package index cannot be reached. "
-            f"Connect once, or point uv at a mirror (UV_DEFAULT_INDEX, UV_FIND_LINKS). uv said: {_tail(printed)}"
+            "Connect once, or point uv at a mirror (UV_DEFAULT_INDEX, UV_FIND_LINKS). "
+            f"uv said: {_tail(printed)}"
         )
     return UnsupportedError(
         f"{packages.name} cannot be installed for Python {packages.python}"

@@ -89,7 +89,7 @@ def measure(
         status=status,
         reason=reason,
         seconds=time.monotonic() - began,
-        command=staged.command + ("job.json",) if staged else (),
+        command=(*staged.command, "job.json") if staged else (),
         environment=staged.environment if staged else {},
         artifact=ready.artifact.record,
         bundle=ready.bundle.info,

@@ -16,7 +16,7 @@ from harness.errors import ConversionError, PocketbenchError
 from harness.history import History
 from harness.measure import Setting, blank_measurement, measure
 from harness.plan import Plan, Target
-from harness.preparation import Outcome, Ready, make_all_ready
+from harness.preparation import Outcome, make_all_ready
 from harness.results import RunWriter
 from harness.spec import Case, Measurement, RunInfo, Verdict
 from harness.verdict import judge

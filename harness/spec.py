@@ -235,7 +235,7 @@ class Parity(Frozen, frozen=True, kw_only=True):
 
     def worst(self, figure: Literal["max_rel", "cosine", "snr_db", "top_k"]) -> float | None:
         """Worst value of `figure` over the outputs, or None when no output has one."""
-        values = [v for output in self.outputs if (v := getattr(output, figure)) is not None]
+        values: list[float] = [v for output in self.outputs if (v := getattr(output, figure)) is not None]
         if not values:
             return None
         return max(values) if figure == "max_rel" else min(values)

@@ -35,7 +35,8 @@ def size(size_bytes: int) -> str:
     """A file's size in the unit that suits it."""
     if size_bytes < 1024:
         return f"{size_bytes} B"
-    return f"{number(size_bytes / 1024)} KiB" if size_bytes < MIB else f"{number(size_bytes / MIB)} MiB"
+    unit, scale = next((u, s) for u, s in (("GiB", 2**30), ("MiB", MIB), ("KiB", 1024)) if size_bytes >= s)
+    return f"{number(size_bytes / scale)} {unit}"
 
 
 def change(ratio: float) -> str:
@@ -81,7 +82,8 @@ def plain(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {plain(item)}" for key, item in value.items()) or UNKNOWN
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(plain(item) for item in value) or UNKNOWN
+        between = "; " if any(isinstance(item, Mapping) for item in value) else ", "
+        return between.join(plain(item) for item in value) or UNKNOWN
     return str(value)
 
 
@@ -91,6 +93,8 @@ def pairs(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             lines += [(f"{key}.{name}", text) for name, text in pairs(value)]
+        elif isinstance(value, int) and str(key).endswith("_bytes"):
+            lines.append((str(key).removesuffix("_bytes"), size(value)))
         elif value is not None and value not in ([], (), ""):
             lines.append((str(key), plain(value)))
     return tuple(lines)

@@ -16,29 +16,8 @@ import msgspec
 from harness.spec import Measurement, RunInfo
 from reports import numbers, overview
 from reports.detail import Point, detail
+from reports.tables import EXPORT_COLUMNS, export_rows
 from reports.view import Row, rows
-
-COLUMNS = (
-    "device",
-    "model",
-    "runtime",
-    "runtime_version",
-    "precision",
-    "threads",
-    "launches",
-    "latency_ms_median",
-    "latency_ms_p90",
-    "latency_ms_min",
-    "load_ms",
-    "first_ms",
-    "peak_rss_mib",
-    "parity_ok",
-    "parity_cosine",
-    "parity_max_rel",
-    "parity_snr_db",
-    "verdict",
-)
-"""Columns of the CSV download, the same as those of `pocketbench export`."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FINE_BELOW_NS = 1_000_000
@@ -82,7 +61,6 @@ def render_page(
             runtimes=sorted({(row.measurement.case.runtime, row.hue) for row in shown}),
             confidence=next((m.latency.interval.confidence for m in measurements if m.latency), 0.95),
             argv=shlex.join(info.argv),
-            columns=COLUMNS,
             css=(_TEMPLATES / "page.css").read_text(encoding="utf-8"),
             scripts=scripts,
             script_hashes=[_content_hash(script) for script in scripts],
@@ -129,36 +107,10 @@ def embedded(info: RunInfo, measurements: Sequence[Measurement]) -> dict[str, An
     """
     return {
         "run": msgspec.to_builtins(info),
-        "columns": COLUMNS,
-        "table": [export_row(row) for row in sorted(rows(measurements), key=lambda row: row.index)],
+        "columns": EXPORT_COLUMNS,
+        "table": [list(row.values()) for row in export_rows(measurements)],
         "measurements": [_compact(measurement) for measurement in measurements],
     }
-
-
-def export_row(row: Row) -> list[str | int | float | bool | None]:
-    """One case's figures in the order of COLUMNS; None where there is none."""
-    measurement, case = row.measurement, row.measurement.case
-    latency, parity = measurement.latency, measurement.parity
-    return [
-        measurement.device,
-        case.model,
-        case.runtime,
-        case.runtime_version,
-        case.precision,
-        case.threads,
-        len(measurement.results),
-        latency.interval.centre_ms if latency else None,
-        latency.p90_ms if latency else None,
-        latency.min_ms if latency else None,
-        row.load_ms,
-        row.first_ms,
-        measurement.peak_rss_mib,
-        parity.ok if parity else None,
-        parity.worst("cosine") if parity else None,
-        parity.worst("max_rel") if parity else None,
-        parity.worst("snr_db") if parity else None,
-        measurement.verdict.kind,
-    ]
 
 
 def _compact(measurement: Measurement) -> dict[str, Any]:

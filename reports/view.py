@@ -239,11 +239,10 @@ def _with_problems(row: Row) -> Row:
 
 def _surprise(row: Row, expectation: Expectation) -> Problem:
     wanted = "wrong outputs" if expectation.expect == "parity" else expectation.expect
-    came = "it was measured and is right" if row.measurement.status == "measured" else f"it {row.word}"
-    if row.word == "unsupported":
-        came = "it is unsupported"
-    elif row.word in {"timeout", "failed"}:
-        came = "it timed out" if row.word == "timeout" else "it failed"
+    came = f"it ended as “{row.word}”"
+    if row.measurement.status == "measured":
+        outputs = {"ok": "right outputs", "failed": "wrong outputs", "unknown": "outputs nobody compared"}
+        came = f"it was measured with {outputs[row.parity]}"
     reason = (
         f"listed as expected “{wanted}” ({expectation.reason}), but {came}: mend the list of expectations"
     )

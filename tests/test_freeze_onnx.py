@@ -72,12 +72,13 @@ class Frozen(NamedTuple):
 
 
 class Tools(NamedTuple):
-    """The environment of the script, and things to do in it."""
+    """The environments of the script and of its judge, and things to do in them."""
 
-    path: Path
+    onnx: Path
+    onnxruntime: Path
 
-    def python(self, *argv, stdin=None):
-        env = {**os.environ, "PYTHONPATH": str(self.path), "ORT_DISABLE_TELEMETRY": "1"}
+    def python(self, *argv, path=None, stdin=None):
+        env = {**os.environ, "PYTHONPATH": str(path or self.onnx), "ORT_DISABLE_TELEMETRY": "1"}
         command = [sys.executable, *map(str, argv)]
         return subprocess.run(command, input=stdin, env=env, capture_output=True, text=True, check=False)
 
@@ -111,7 +112,7 @@ class Tools(NamedTuple):
         """Outputs of onnxruntime, by name in the graph's order."""
         feeds, results = model.with_suffix(".feed.npz"), model.with_suffix(".results.npz")
         np.savez(feeds, **feed)
-        done = self.python("-c", RUN, model, feeds, results)
+        done = self.python("-c", RUN, model, feeds, results, path=self.onnxruntime)
         assert done.returncode == 0, done.stderr
         with np.load(results) as stored:
             return {name: stored[name] for name in stored.files}
@@ -125,11 +126,15 @@ class Tools(NamedTuple):
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx-tools")
-    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--python", sys.executable]
-    command += ["--target", path, *ONNX.requirements, "onnxruntime==1.32.0", "flatbuffers==25.12.19"]
-    subprocess.run(command, check=True)
-    return Tools(path)
+    def installed(name, *requirements):
+        path = tmp_path_factory.mktemp(name)
+        command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--python", sys.executable]
+        subprocess.run([*command, "--target", path, *requirements], check=True)
+        return path
+
+    judge = ("onnxruntime==1.32.0", "flatbuffers==25.12.19")
+    shared = [one for one in ONNX.requirements if one.startswith(("numpy", "protobuf", "packaging"))]
+    return Tools(installed("onnx", *ONNX.requirements), installed("onnxruntime", *judge, *shared))
 
 
 @pytest.fixture(scope="session")
@@ -218,7 +223,8 @@ def test_the_voice_detector_hears_speech_and_remembers_what_the_stored_state_say
     feeds, results = frozen.shaped.with_name("windows.npz"), frozen.shaped.with_name("heard.npz")
     np.savez(feeds, windows=windows(0)[:MEASURED_CHUNK])
 
-    assert tools.python("-c", STREAM, frozen.shaped, feeds, results).returncode == 0
+    done = tools.python("-c", STREAM, frozen.shaped, feeds, results, path=tools.onnxruntime)
+    assert done.returncode == 0, done.stderr
 
     with np.load(results) as given:
         assert np.allclose(np.load(STATE), given["state"], atol=1e-4)

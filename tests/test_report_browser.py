@@ -9,7 +9,8 @@ import time
 import pytest
 import report_samples
 
-from reports.page import COLUMNS, embedded, history_key, write_page
+from reports.page import embedded, history_key, write_page
+from reports.tables import EXPORT_COLUMNS
 
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -209,10 +210,10 @@ def test_downloads_equal_the_data(page, downloads, night, info):
     assert json.loads(arrived(downloads / f"pocketbench-{info.run_id}.json")) == expected
     page.find_element(By.CSS_SELECTOR, "[data-download=csv]").click()
     lines = list(csv.reader(io.StringIO(arrived(downloads / f"pocketbench-{info.run_id}.csv"))))
-    assert tuple(lines[0]) == COLUMNS
+    assert tuple(lines[0]) == EXPORT_COLUMNS
     assert len(lines) == len(night) + 1
     assert [line[1] for line in lines[1:]] == [measurement.case.model for measurement in night]
-    place = COLUMNS.index("latency_ms_median")
+    place = EXPORT_COLUMNS.index("latency_ms_median")
     told = [float(line[place]) if line[place] else None for line in lines[1:]]
     assert told == [m.latency.interval.centre_ms if m.latency else None for m in night]
 

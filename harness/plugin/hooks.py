@@ -11,7 +11,7 @@ import pytest
 from devices.base import DeviceError
 from harness.errors import PocketbenchError
 from harness.plan import Plan, make_plan
-from harness.plugin.items import OUTCOME, ReplayClock, expect
+from harness.plugin.items import OUTCOME, ReplayClock, expect, target_of
 from harness.plugin.options import ask_of, results_dir, zoo_path
 from harness.plugin.progress import Progress
 from harness.plugin.state import PLAN, RUN, SESSION, SessionState
@@ -74,7 +74,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     plan = metafunc.config.stash.get(PLAN, None)
     if plan is None:
         raise pytest.UsageError(
-            f"there is no zoo at {zoo_path(metafunc.config)}: name one with --zoo, or copy suites/zoo.toml there"
+            f"there is no zoo at {zoo_path(metafunc.config)}: name one with --zoo, "
+            "or copy suites/zoo.toml there"
         )
     metafunc.parametrize(
         "target",
@@ -87,8 +88,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Known deviations are strict expected failures; device samples get a clock that replays them."""
-    callspec = getattr(item, "callspec", None)
-    target = callspec.params.get("target") if callspec else None
+    target = target_of(item)
     if target is None:
         return
     plan: Plan = item.config.stash[PLAN]
@@ -102,11 +102,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Before the first test: everything that can be made beforehand is made, with progress."""
     config = session.config
-    wanted = {
-        item.callspec.params["target"].case
-        for item in session.items
-        if "target" in getattr(getattr(item, "callspec", None), "params", {})
-    }
+    targets = (target_of(item) for item in session.items)
+    wanted = {target.case for target in targets if target is not None}
     if wanted and not config.option.collectonly:
         run = _open_run(config)
         with Progress(config, "preparing") as progress:

@@ -91,6 +91,13 @@ def expect(item: pytest.Item, expectation: Expectation | None) -> None:
         item.add_marker(pytest.mark.xfail(reason=expectation.reason, strict=True))
 
 
+def target_of(item: pytest.Item) -> Target | None:
+    """The target a test is about, if it is about one."""
+    callspec = getattr(item, "callspec", None)
+    target: Target | None = callspec.params.get("target") if callspec else None
+    return target
+
+
 def _failure(done: Measurement, directory: str) -> str:
     where = f"\nits log: {directory}/{done.log}" if done.log else ""
     listed = (

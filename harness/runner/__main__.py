@@ -1,12 +1,14 @@
 """Entry: `python -m runner job.json` measures once, `python -m runner job.json --serve` answers blocks."""
 
+from __future__ import annotations
+
 import os
 import sys
 
 from .launch import Launch
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Run the job named by `argv`; returns the exit code."""
     if not argv or len(argv) > 2 or argv[1:] not in ([], ["--serve"]):
         sys.stderr.write("usage: python -m runner job.json [--serve]\n")

@@ -1,9 +1,12 @@
 """One launch: import, load, first inference, warm-up, timed iterations, result, in that order."""
 
+from __future__ import annotations
+
 import gc
 import json
 import os
 import time
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -16,7 +19,7 @@ SCHEMA = 1
 class Launch:
     """A runner process's work; `stage` beside the job says what it is doing, for whoever finds it dead."""
 
-    def __init__(self, job_path):
+    def __init__(self, job_path: str) -> None:
         with open(job_path) as stream:
             self.job = json.load(stream)
         if self.job.get("schema") != SCHEMA:
@@ -24,12 +27,15 @@ class Launch:
                 "job.json has schema %r, this runner knows %d" % (self.job.get("schema"), SCHEMA)
             )
         self.directory = os.path.dirname(os.path.abspath(job_path))
-        self.result = {"schema": SCHEMA, "threads_asked": self.job["threads"]}
+        self.result: dict[str, Any] = {"schema": SCHEMA, "threads_asked": self.job["threads"]}
         self.memory = {"before_import_rss_bytes": machine.rss_bytes()}
-        self.samples, self.started = [], []
-        self.backend = self.feeds = self.outputs = None
+        self.samples: list[int] = []
+        self.started: list[int] = []
+        self.backend: Any = None
+        self.feeds: list[np.ndarray[Any, Any]] = []
+        self.outputs: list[np.ndarray[Any, Any]] = []
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Everything up to the end of the first inference."""
         self._stage("import")
         began = time.perf_counter()
@@ -56,13 +62,13 @@ class Launch:
         self.result["warmup"] = {"samples_ns": samples, "settled": settled}
         self.result["state_start"] = machine.state()
 
-    def measure(self):
+    def measure(self) -> None:
         """Batch mode: the timed iterations in one go."""
         self._stage("timing")
         plan = self.job["timing"]
         self._block(plan["min_iterations"], plan["max_iterations"], plan["target_s"])
 
-    def serve(self, questions, answers):
+    def serve(self, questions: TextIO, answers: TextIO) -> None:
         """Serve mode: a line {"iterations": n} is answered by a line with that block's samples.
 
         An empty line or the end of the input ends it.
@@ -78,7 +84,7 @@ class Launch:
             answers.write(json.dumps({"samples_ns": samples, "started_ns": started}) + "\n")
             answers.flush()
 
-    def finish(self):
+    def finish(self) -> None:
         """Write outputs and result; the result appears whole or not at all."""
         self._stage("outputs")
         self.memory["peak_rss_bytes"] = machine.peak_rss_bytes()
@@ -110,7 +116,7 @@ class Launch:
         os.rename(path + ".part", path)
         self._stage("done")
 
-    def _block(self, at_least, at_most, target_s):
+    def _block(self, at_least: int, at_most: int, target_s: float) -> tuple[list[int], list[int]]:
         before = machine.usage()
         samples, started = timing.timed(self._infer, at_least, at_most, target_s)
         used = machine.usage()
@@ -120,15 +126,15 @@ class Launch:
         self.started.extend(started)
         return samples, started
 
-    def _infer(self):
+    def _infer(self) -> object:
         return self.backend.infer(self.feeds)
 
-    def _stage(self, name):
+    def _stage(self, name: str) -> None:
         with open(os.path.join(self.directory, "stage"), "w") as stream:
             stream.write(name)
 
 
-def _feed(item):
+def _feed(item: dict[str, Any]) -> np.ndarray[Any, Any]:
     array = np.ascontiguousarray(np.load(item["file"]))
     # ascontiguousarray makes scalars one-dimensional.
     array = array.reshape(item["shape"])

@@ -1,31 +1,35 @@
 """Readings of this process and this machine from /proc and /sys; what cannot be read is None."""
 
+from __future__ import annotations
+
 import os
 import platform
 import resource
+import time
+from typing import Any
 
 
-def python_version():
+def python_version() -> str:
     """Version of the interpreter that runs this."""
     return platform.python_version()
 
 
-def rss_bytes():
+def rss_bytes() -> int | None:
     """Resident set size now."""
     return _status_kib("VmRSS")
 
 
-def peak_rss_bytes():
+def peak_rss_bytes() -> int | None:
     """Highest resident set size so far (VmHWM)."""
     return _status_kib("VmHWM")
 
 
-def pss_bytes():
+def pss_bytes() -> int | None:
     """Proportional set size now; many kernels keep it from us."""
     return _kib(_read("/proc/self/smaps_rollup"), "Pss")
 
 
-def thread_count():
+def thread_count() -> int | None:
     """Threads this process has, the interpreter's own included."""
     try:
         return len(os.listdir("/proc/self/task"))
@@ -33,9 +37,9 @@ def thread_count():
         return None
 
 
-def affinity():
+def affinity() -> list[int] | None:
     """Cores that any thread of this process may run on, as the kernel says, sorted."""
-    cores = set()
+    cores: set[int] = set()
     try:
         tasks = os.listdir("/proc/self/task")
     except OSError:
@@ -47,18 +51,18 @@ def affinity():
     return sorted(cores) or None
 
 
-def usage():
+def usage() -> dict[str, float]:
     """Counters that only grow: CPU seconds, wall seconds, context switches."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "cpu_time_s": used.ru_utime + used.ru_stime,
-        "timed_wall_s": _monotonic(),
+        "timed_wall_s": time.monotonic(),
         "involuntary_switches": used.ru_nivcsw,
         "voluntary_switches": used.ru_nvcsw,
     }
 
 
-def state():
+def state() -> dict[str, Any]:
     """Load, current frequencies and temperatures."""
     return {
         "load_average": _load(),
@@ -67,24 +71,18 @@ def state():
     }
 
 
-def _monotonic():
-    import time
-
-    return time.monotonic()
-
-
-def _status_kib(field):
+def _status_kib(field: str) -> int | None:
     return _kib(_read("/proc/self/status"), field)
 
 
-def _kib(text, field):
+def _kib(text: str, field: str) -> int | None:
     for line in text.splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
     return None
 
 
-def _read(path):
+def _read(path: str) -> str:
     try:
         with open(path) as stream:
             return stream.read()
@@ -92,13 +90,13 @@ def _read(path):
         return ""
 
 
-def _load():
+def _load() -> float | None:
     words = _read("/proc/loadavg").split()
     return float(words[0]) if words else None
 
 
-def _sensors(root, prefix, leaf, divisor):
-    readings = {}
+def _sensors(root: str, prefix: str, leaf: str, divisor: float) -> dict[str, float]:
+    readings: dict[str, float] = {}
     try:
         names = os.listdir(root)
     except OSError:
@@ -113,8 +111,8 @@ def _sensors(root, prefix, leaf, divisor):
     return readings
 
 
-def _core_list(text):
-    cores = []
+def _core_list(text: str) -> list[int]:
+    cores: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         cores.extend(range(int(first), int(last or first) + 1))

@@ -1,14 +1,17 @@
 """Loops around one inference. Times are integer nanoseconds of a monotonic clock."""
 
+from __future__ import annotations
+
 import time
+from typing import Any, Callable
 
 
-def warm_up(infer, plan):
+def warm_up(infer: Callable[[], object], plan: dict[str, Any]) -> tuple[list[int], bool]:
     """Run `infer` until it is settled or a cap is reached; returns (samples_ns, settled).
 
     Settled: the median of the last `window` is within `tolerance` of the median of the `window` before.
     """
-    samples = []
+    samples: list[int] = []
     window = plan["window"]
     deadline = time.perf_counter_ns() + int(plan["max_s"] * 1e9)
     while len(samples) < plan["max_iterations"]:
@@ -28,13 +31,16 @@ def warm_up(infer, plan):
     return samples, False
 
 
-def timed(infer, at_least, at_most, target_s):
+def timed(
+    infer: Callable[[], object], at_least: int, at_most: int, target_s: float
+) -> tuple[list[int], list[int]]:
     """Run `infer` until `target_s` has passed, within the given counts; returns (samples_ns, started_ns).
 
     The span of a sample is the call alone: input arrays ready to output arrays materialised. What the
     call returned is let go between two spans.
     """
-    samples, started = [], []
+    samples: list[int] = []
+    started: list[int] = []
     clock = time.perf_counter_ns
     deadline = clock() + int(target_s * 1e9)
     while True:
@@ -49,7 +55,7 @@ def timed(infer, at_least, at_most, target_s):
             return samples, started
 
 
-def _median(values):
+def _median(values: list[int]) -> float:
     ordered = sorted(values)
     middle = len(ordered) // 2
     if len(ordered) % 2:

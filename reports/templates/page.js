@@ -20,7 +20,7 @@
       const text = value === null ? "" : String(value);
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
-    return [columns, ...table].map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
+    return [columns, ...table].map((line) => line.map(quoted).join(",")).join("\n") + "\n";
   }
 
   function download(kind) {

@@ -150,22 +150,24 @@ def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
 
 def simplified(model: ModelProto) -> ModelProto:
     """The model after onnxslim, with constants folded and decided branches in place of their `If`."""
-    smaller = slimmed(model)
-    while fold_constants(smaller) or inline_decided_if(smaller.graph):
-        pass
-    smaller = slimmed(smaller)
-    while fold_constants(smaller):
-        pass
+    smaller = decided(model)
+    # Twice: what the first round makes constant is the second's to simplify.
+    for _ in range(2):
+        smaller = decided(onnxslim.slim(smaller))
     keep_interface(smaller.graph, model.graph)
     drop_unused(smaller.graph)
     return smaller
 
 
-def slimmed(model: ModelProto) -> ModelProto:
-    """A copy of the model, simplified by onnxslim."""
-    copy = type(model)()
-    copy.CopyFrom(model)
-    return onnxslim.slim(copy, skip_fusion_patterns=list(FUSIONS_SKIPPED))
+def decided(model: ModelProto) -> ModelProto:
+    """A copy of the model without what is constant: small computations, and `If` on one of them.
+
+    Done before onnxslim sees an `If`, because 0.1.98 may leave a branch's tensors dangling.
+    """
+    copy = type(model).FromString(model.SerializeToString())
+    while fold_constants(copy) or inline_decided_if(copy.graph):
+        pass
+    return copy
 
 
 def keep_interface(graph: GraphProto, original: GraphProto) -> None:
