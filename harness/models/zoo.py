@@ -14,7 +14,7 @@ import msgspec
 
 from harness.errors import PocketbenchError, UnknownNameError
 from harness.models.feeds import KINDS, NEEDS_SOURCE
-from harness.models.sources import check_source
+from harness.models.forms import check_source
 from harness.spec import PRECISIONS, Budget, Expectation, Model, ParityLimits, TensorSpec
 
 DTYPES: Final = (

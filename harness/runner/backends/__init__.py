@@ -5,7 +5,10 @@
 returns the outputs as arrays of their own in the job's order. `infer` is the timed span in every backend.
 """
 
+from __future__ import annotations
+
 import importlib
+from typing import Any
 
 from .base import RunnerError
 
@@ -14,7 +17,7 @@ __all__ = ["RunnerError", "open_backend"]
 KNOWN = ("onnxruntime", "mnn", "ncnn", "paddlelite")
 
 
-def open_backend(job):
+def open_backend(job: dict[str, Any]) -> Any:
     """Import the job's runtime; the time this takes is the launch's import time."""
     name = job["runtime"]
     if name not in KNOWN:

@@ -1,17 +1,22 @@
 """What the backends share."""
 
+from __future__ import annotations
+
+import sys
+from typing import Any, Sequence
+
+import numpy as np
+
 
 class RunnerError(SystemExit):
     """Ends the runner with exit code 3 and one line on stderr."""
 
-    def __init__(self, message):
-        import sys
-
+    def __init__(self, message: str) -> None:
         sys.stderr.write("runner: %s\n" % message)
         super().__init__(3)
 
 
-def as_expected(array, shape):
+def as_expected(array: np.ndarray[Any, Any], shape: Sequence[int]) -> np.ndarray[Any, Any]:
     """`array` in the reference's `shape` when they differ only by dimensions of size one.
 
     Runtimes without a batch dimension leave such dimensions out; any other difference is left as it is,
@@ -23,5 +28,5 @@ def as_expected(array, shape):
     return array
 
 
-def _without_ones(shape):
+def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(size for size in shape if size != 1)

@@ -1,5 +1,9 @@
 """MNN: the session API, with copies into and out of its own tensors inside the span."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import MNN
 import numpy as np
 
@@ -14,9 +18,9 @@ class Backend:
     """CPU backend; memory "normal", because "low" quantises activations as well."""
 
     version = MNN.version()
-    obtained = None
+    obtained: str | None = None
 
-    def load(self, job):
+    def load(self, job: dict[str, Any]) -> None:
         """Create interpreter and session from `files["mnn"]` and set the job's input shapes."""
         self.interpreter = MNN.Interpreter(job["files"]["mnn"])
         self.session = self.interpreter.createSession(
@@ -46,7 +50,7 @@ class Backend:
                 raise RunnerError("the model's outputs are %s, not %r" % (sorted(outputs), spec["name"]))
             self.outputs.append((outputs[spec["name"]], tuple(spec["shape"]), spec["dtype"]))
 
-    def infer(self, feeds):
+    def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Copy in, run, copy out."""
         for (tensor, shape, kind), feed in zip(self.inputs, feeds):
             tensor.copyFrom(MNN.Tensor(shape, kind, feed, MNN.Tensor_DimensionType_Caffe))
@@ -55,12 +59,12 @@ class Backend:
             raise RunnerError("MNN's runSession failed with code %d" % code)
         return [_read(*output) for output in self.outputs]
 
-    def _forward_type(self):
+    def _forward_type(self) -> str:
         number = self.interpreter.getSessionInfo(self.session, 2)
         return FORWARD_TYPES.get(number, "forward type %s" % number)
 
 
-def _read(tensor, expected, dtype):
+def _read(tensor: Any, expected: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     shape = tensor.getShape()
     array = np.empty(shape, dtype)
     host = MNN.Tensor(shape, tensor.getDataType(), array, MNN.Tensor_DimensionType_Caffe)
@@ -68,7 +72,7 @@ def _read(tensor, expected, dtype):
     return as_expected(np.array(host.getNumpyData()), expected)
 
 
-def _halide_type(dtype):
+def _halide_type(dtype: str) -> Any:
     kinds = {
         "float32": MNN.Halide_Type_Float,
         "int32": MNN.Halide_Type_Int,

@@ -1,5 +1,9 @@
 """ncnn: one extractor per inference, as its users run it."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import ncnn
 import numpy as np
 
@@ -12,8 +16,8 @@ class Backend:
     version = ncnn.__version__
     obtained = "cpu"
 
-    def load(self, job):
-        """Load `files["param"]` and `files["bin"]`; `options["batch_axes"]` says which inputs have a batch axis."""
+    def load(self, job: dict[str, Any]) -> None:
+        """Load `files["param"]` and `files["bin"]`; `options["batch_axes"]`: the batch axis of each input."""
         self.net = ncnn.Net()
         option = self.net.opt
         option.num_threads = job["threads"]
@@ -33,7 +37,7 @@ class Backend:
         self.outputs = [("out%d" % i, spec["shape"], spec["dtype"]) for i, spec in enumerate(job["outputs"])]
         self._check_blobs()
 
-    def infer(self, feeds):
+    def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Copy in, extract every output, copy out."""
         kept = []
         with self.net.create_extractor() as extractor:
@@ -49,13 +53,13 @@ class Backend:
                     )
             return [self._extract(extractor, *output) for output in self.outputs]
 
-    def _extract(self, extractor, name, shape, dtype):
+    def _extract(self, extractor: Any, name: str, shape: list[int], dtype: str) -> np.ndarray[Any, Any]:
         code, mat = extractor.extract(name)
         if code != 0:
             raise RunnerError("ncnn cannot compute %s (code %d)" % (name, code))
         return as_expected(np.array(mat).astype(dtype, copy=False), shape)
 
-    def _check_blobs(self):
+    def _check_blobs(self) -> None:
         present = set(self.net.input_names()) | set(self.net.output_names())
         missing = [n for n in self.inputs + [o[0] for o in self.outputs] if n not in present]
         if missing:

@@ -1,5 +1,10 @@
 """onnxruntime: InferenceSession.run with arrays in and out."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
 import onnxruntime
 
 from .base import RunnerError
@@ -9,9 +14,9 @@ class Backend:
     """CPU execution provider; spinning off, because it burns the cores that other threads need."""
 
     version = onnxruntime.__version__
-    obtained = None
+    obtained: str | None = None
 
-    def load(self, job):
+    def load(self, job: dict[str, Any]) -> None:
         """Create the session from `files["onnx"]`."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = job["threads"]
@@ -21,7 +26,7 @@ class Backend:
             self.session = onnxruntime.InferenceSession(
                 job["files"]["onnx"], options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises one class per status, all mean this
+        except Exception as error:
             raise RunnerError("onnxruntime cannot load the model: %s" % error) from error
         self.obtained = ",".join(self.session.get_providers())
         present = [item.name for item in self.session.get_inputs()]
@@ -31,10 +36,7 @@ class Backend:
         self.inputs = asked
         self.outputs = [item["name"] for item in job["outputs"]] or None
 
-    def infer(self, feeds):
+    def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Outputs in the job's order; all of the model's when the job names none."""
-        return self.session.run(self.outputs, dict(zip(self.inputs, feeds)))
-
-    def output_names(self):
-        """Names of what `infer` returns."""
-        return [item.name for item in self.session.get_outputs()]
+        outputs: list[np.ndarray[Any, Any]] = self.session.run(self.outputs, dict(zip(self.inputs, feeds)))
+        return outputs

@@ -1,6 +1,11 @@
 """Paddle-Lite: the full predictor (`cpu`) on a Paddle model, or the light one (`mobile`) on an .nb file."""
 
-import paddlelite.lite as lite
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from paddlelite import lite
 
 from .base import RunnerError, as_expected
 
@@ -8,10 +13,10 @@ from .base import RunnerError, as_expected
 class Backend:
     """x86 CPU; errors abort the process, which the launch reports as a crash with its last words."""
 
-    obtained = None
-    version = None
+    obtained: str | None = None
+    version: str | None = None
 
-    def load(self, job):
+    def load(self, job: dict[str, Any]) -> None:
         """Create the predictor from `files["pdmodel"]` + `files["pdiparams"]`, or from `files["nb"]`."""
         if job["backend"] == "mobile":
             config = lite.MobileConfig()
@@ -34,7 +39,7 @@ class Backend:
         self.inputs = [self._input_index(names, name) for name in asked]
         self.outputs = job["outputs"]
 
-    def infer(self, feeds):
+    def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Copy in, run, copy out."""
         for index, feed in zip(self.inputs, feeds):
             self.predictor.get_input(index).from_numpy(feed)
@@ -45,7 +50,7 @@ class Backend:
         ]
 
     @staticmethod
-    def _input_index(names, name):
+    def _input_index(names: list[str], name: str) -> int:
         if name not in names:
             raise RunnerError("the model's inputs are %s, the job feeds %r" % (names, name))
         return names.index(name)
