@@ -153,7 +153,7 @@ def simplified(model: ModelProto) -> ModelProto:
     smaller = decided(model)
     # Twice: what the first round makes constant is the second's to simplify.
     for _ in range(2):
-        smaller = decided(onnxslim.slim(smaller))
+        smaller = decided(onnxslim.slim(smaller, skip_fusion_patterns=list(FUSIONS_SKIPPED)))
     keep_interface(smaller.graph, model.graph)
     drop_unused(smaller.graph)
     return smaller
