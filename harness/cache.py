@@ -10,7 +10,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Cache:
             return path
         _raise_remembered(path)
         self._make_parent(path)
-        with FileLock(path.with_suffix(".lock")):
+        with self._locked(path):
             if path.is_dir():
                 return path
             _raise_remembered(path)
@@ -95,6 +96,18 @@ class Cache:
         shutil.rmtree(path, ignore_errors=True)
         _failure_path(path).unlink(missing_ok=True)
 
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        lock = FileLock(path.with_suffix(".lock"))
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise self._explained(error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _make_parent(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,8 +115,12 @@ class Cache:
             raise self._explained(error) from error
 
     def _build(self, path: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+        prefix = f".{path.name}-"
+        for abandoned in path.parent.glob(f"{prefix}*"):
+            # Its builder is dead: we hold the lock.
+            shutil.rmtree(abandoned, ignore_errors=True)
         try:
-            scratch = Path(tempfile.mkdtemp(prefix=f".{path.name[:8]}-", dir=path.parent))
+            scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
             scratch.chmod(0o755)
         except OSError as error:
             raise self._explained(error) from error
@@ -112,8 +129,8 @@ class Cache:
             build(scratch)
             scratch.rename(path)
         except ConversionError as error:
-            failure = Failure(message=str(error), log=error.log)
-            _failure_path(path).write_bytes(msgspec.json.encode(failure))
+            with suppress(OSError):  # on a full disk the next run tries again
+                _remember(path, scratch, error)
             raise
         except OSError as error:
             raise self._explained(error) from error
@@ -137,6 +154,12 @@ class Cache:
 
 def _failure_path(path: Path) -> Path:
     return path.with_suffix(".failure.json")
+
+
+def _remember(path: Path, scratch: Path, error: ConversionError) -> None:
+    written = scratch / "failure.json"
+    written.write_bytes(msgspec.json.encode(Failure(message=str(error), log=error.log)))
+    written.rename(_failure_path(path))
 
 
 def _raise_remembered(path: Path) -> None:

@@ -4,6 +4,7 @@ They are never activated: a program is started with `python -s -S` and the direc
 that it sees these packages and the standard library, nothing else. Conflicting pins never meet.
 """
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,8 +15,22 @@ from harness.errors import PocketbenchError, UnsupportedError
 from harness.interpreters import find_python
 from harness.spec import Frozen
 
+INSTALL_TIMEOUT_S = 1800.0
+
 ISOLATED = ("-s", "-S")
 """Interpreter flags: no user packages, no site-packages of the interpreter's own."""
+
+OFFLINE = (
+    "network was disabled",
+    "network connectivity is disabled",
+    "error sending request",
+    "failed to fetch",
+    "connection refused",
+    "connect error",
+    "dns error",
+    "timed out",
+)
+"""What uv says, in lower case, when it cannot reach a package index."""
 
 
 class Packages(Frozen, frozen=True, kw_only=True):
@@ -64,17 +79,24 @@ def install(packages: Packages, site: Path) -> None:
         command += ["--python", str(find_python(packages.python)), "--compile-bytecode"]
     if not packages.dependencies:
         command.append("--no-deps")
-    done = subprocess.run(
-        [*command, *packages.requirements],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1800,
-        # Away from any project: its pins are not for this environment. The user's own settings count.
-        cwd=site.parent,
-    )
+    try:
+        done = subprocess.run(
+            [*command, *packages.requirements],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=INSTALL_TIMEOUT_S,
+            # Away from any project: its pins are not for this environment. The user's own settings count.
+            cwd="/",
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PocketbenchError(
+            f"installing {' '.join(packages.requirements)} did not end within {INSTALL_TIMEOUT_S:.0f} s: "
+            "is the package index slow? Try again, or point uv at a mirror (UV_DEFAULT_INDEX)"
+        ) from error
     if done.returncode != 0:
-        raise _install_error(packages, done.stderr.strip())
+        raise _install_error(packages, done.stderr.strip(), site.parent)
 
 
 def installed_versions(site: Path) -> dict[str, str]:
@@ -86,14 +108,15 @@ def installed_versions(site: Path) -> dict[str, str]:
     return found
 
 
-def _install_error(packages: Packages, printed: str) -> PocketbenchError:
+def _install_error(packages: Packages, printed: str, folder: Path) -> PocketbenchError:
     wanted = " ".join(packages.requirements)
     if "No space left" in printed or "os error 28" in printed:
+        free = shutil.disk_usage(folder).free / 2**20
         return PocketbenchError(
-            f"no space left while installing {wanted}: make room, or set POCKETBENCH_CACHE to a larger disk"
+            f"no space left while installing {wanted}: {free:.1f} MiB free in {folder.parent}. Make room "
+            f"there or in uv's cache, or set POCKETBENCH_CACHE to a larger disk. uv said: {_tail(printed)}"
         )
-    offline = ("dns error", "Connection refused", "network", "connect error", "timed out", "Failed to fetch")
-    if any(sign in printed for sign in offline):
+    if any(sign in printed.lower() for sign in OFFLINE):
         return PocketbenchError(
             f"{wanted} is not in the cache and the package index cannot be reached. "
             "Connect once, or point uv at a mirror (UV_DEFAULT_INDEX, UV_FIND_LINKS). "

@@ -27,10 +27,13 @@ def assert_latency(measurement: Measurement) -> str:
         )
     if verdict.kind == "regressed":
         raise AssertionError(
-            f"expected no slower than in run {verdict.baseline_run}, {measured}; {verdict.reason}. "
+            f"expected no slower than {_baseline(measurement)}, {measured}; {verdict.reason}. "
             f"{_evidence(measurement)}"
         )
-    change = "" if verdict.ratio is None else f" ({(verdict.ratio - 1) * 100:+.1f} %)"
+    change = ""
+    if verdict.ratio is not None:
+        other = f" against {measurement.against.engine}" if measurement.against else ""
+        change = f" ({(verdict.ratio - 1) * 100:+.1f} %{other})"
     return f"{interval.centre_ms:.3g} ms{change}"
 
 
@@ -64,6 +67,12 @@ def assert_parity(measurement: Measurement) -> str:
         )
     cosine = parity.worst("cosine")
     return "outputs equal" if cosine is None else f"cosine {cosine:.6f}"
+
+
+def _baseline(measurement: Measurement) -> str:
+    if measurement.against is not None:
+        return measurement.against.engine
+    return f"in run {measurement.verdict.baseline_run}"
 
 
 def _told(output: OutputParity) -> str:

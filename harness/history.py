@@ -8,15 +8,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from harness.errors import PocketbenchError, UnknownNameError
+from harness.history_rows import (
+    Base,
+    BaselineRow,
+    MeasurementRow,
+    RunRow,
+    SchemaRow,
+    measurement_values,
+    run_values,
+)
 from harness.results import decode_measurement, decode_run_info
 from harness.spec import Measurement, RunInfo
 
@@ -28,54 +35,13 @@ CONNECT_TIMEOUT_S = 10
 _SCHEMA_LOCK = 0x706F636B
 """Any number that every pocketbench uses: PostgreSQL's advisory lock while tables are made."""
 
-# Compared byte by byte in both databases, because run ids are ordered by time only that way.
-_Ordered = sa.String(200).with_variant(sa.String(200, collation="C"), "postgresql")
 
+class TrendPoint(NamedTuple):
+    """What one run measured of a case."""
 
-class _Base(DeclarativeBase):
-    pass
-
-
-class _SchemaRow(_Base):
-    __tablename__ = "schema_version"
-    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-
-
-class _RunRow(_Base):
-    __tablename__ = "runs"
-    run_id: Mapped[str] = mapped_column(_Ordered, primary_key=True)
-    started_at: Mapped[str]
-    finished_at: Mapped[str | None]
-    effort: Mapped[str]
-    payload: Mapped[str] = mapped_column(sa.Text)
-
-
-class _MeasurementRow(_Base):
-    __tablename__ = "measurements"
-    __table_args__ = (sa.Index("measurements_by_case", "case_key", "device_fingerprint", "run_id"),)
-    run_id: Mapped[str] = mapped_column(_Ordered, sa.ForeignKey("runs.run_id"), primary_key=True)
-    device: Mapped[str] = mapped_column(primary_key=True)
-    case_key: Mapped[str] = mapped_column(primary_key=True)
-    device_fingerprint: Mapped[str]
-    model: Mapped[str]
-    runtime: Mapped[str]
-    runtime_version: Mapped[str]
-    precision: Mapped[str]
-    threads: Mapped[int]
-    backend: Mapped[str]
-    started_at: Mapped[str]
-    status: Mapped[str]
-    verdict: Mapped[str]
-    parity_ok: Mapped[bool | None]
-    latency_ms: Mapped[float | None]
-    peak_rss_mib: Mapped[float | None]
-    payload: Mapped[str] = mapped_column(sa.Text)
-
-
-class _BaselineRow(_Base):
-    __tablename__ = "baselines"
-    name: Mapped[str] = mapped_column(primary_key=True)
-    run_id: Mapped[str] = mapped_column(_Ordered, sa.ForeignKey("runs.run_id"))
+    run_id: str
+    started_at: str
+    latency_ms: float
 
 
 def default_url(results_dir: Path) -> str:
@@ -119,13 +85,13 @@ class History:
     def record(self, info: RunInfo, *measurements: Measurement) -> None:
         """Store a run and measurements of it; what is there already for run, device and case is replaced."""
         with self._writing() as connection:
-            self._upsert(connection, _RunRow, _run_values(info))
+            self._upsert(connection, RunRow, run_values(info))
             for measurement in measurements:
-                self._upsert(connection, _MeasurementRow, _measurement_values(measurement))
+                self._upsert(connection, MeasurementRow, measurement_values(measurement))
 
     def runs(self) -> list[RunInfo]:
         """All runs, newest first."""
-        query = sa.select(_RunRow.run_id, _RunRow.payload).order_by(_RunRow.run_id.desc())
+        query = sa.select(RunRow.run_id, RunRow.payload).order_by(RunRow.run_id.desc())
         with self._reading() as connection:
             rows = connection.execute(query).all()
         return [decode_run_info(payload, f"run {run_id} in {self.label}") for run_id, payload in rows]
@@ -133,9 +99,9 @@ class History:
     def measurements(self, run_id: str) -> list[Measurement]:
         """All measurements of a run, in the order they were taken; raises UnknownNameError."""
         found = self._measurements(
-            sa.select(_MeasurementRow)
-            .where(_MeasurementRow.run_id == run_id)
-            .order_by(_MeasurementRow.started_at, _MeasurementRow.device, _MeasurementRow.case_key)
+            sa.select(MeasurementRow)
+            .where(MeasurementRow.run_id == run_id)
+            .order_by(MeasurementRow.started_at, MeasurementRow.device, MeasurementRow.case_key)
         )
         if not found:
             self._require_run(run_id)
@@ -151,46 +117,64 @@ class History:
         or run id, and UnknownNameError when there is neither.
         """
         query = (
-            sa.select(_MeasurementRow)
+            sa.select(MeasurementRow)
             .where(
-                _MeasurementRow.case_key == case_key,
-                _MeasurementRow.device_fingerprint == fingerprint,
-                _MeasurementRow.status == "measured",
-                _MeasurementRow.verdict.not_in(["invalid", "failed"]),
-                _MeasurementRow.parity_ok.is_not(False),
+                MeasurementRow.case_key == case_key,
+                MeasurementRow.device_fingerprint == fingerprint,
+                MeasurementRow.status == "measured",
+                MeasurementRow.verdict.not_in(["invalid", "failed"]),
+                MeasurementRow.parity_ok.is_not(False),
             )
-            .order_by(_MeasurementRow.run_id.desc(), _MeasurementRow.started_at.desc())
+            .order_by(MeasurementRow.run_id.desc(), MeasurementRow.started_at.desc())
             .limit(1)
         )
         if named is not None:
-            query = query.where(_MeasurementRow.run_id == self._named_run(named))
+            query = query.where(MeasurementRow.run_id == self._named_run(named))
         elif before_run is not None:
-            query = query.where(_MeasurementRow.run_id < before_run)
+            query = query.where(MeasurementRow.run_id < before_run)
         found = self._measurements(query)
         return found[0] if found else None
 
     def case_history(self, case_key: str, fingerprint: str, limit: int = 30) -> list[Measurement]:
         """The newest `limit` measurements of a case on a device, oldest first, whatever became of them."""
         query = (
-            sa.select(_MeasurementRow)
+            sa.select(MeasurementRow)
             .where(
-                _MeasurementRow.case_key == case_key,
-                _MeasurementRow.device_fingerprint == fingerprint,
+                MeasurementRow.case_key == case_key,
+                MeasurementRow.device_fingerprint == fingerprint,
             )
-            .order_by(_MeasurementRow.run_id.desc(), _MeasurementRow.started_at.desc())
+            .order_by(MeasurementRow.run_id.desc(), MeasurementRow.started_at.desc())
             .limit(limit)
         )
         return self._measurements(query)[::-1]
+
+    def trend(self, case_key: str, fingerprint: str, limit: int = 30) -> list[TrendPoint]:
+        """Latencies of a case on a device in the newest `limit` runs that measured it, oldest first."""
+        row = MeasurementRow
+        query = (
+            sa.select(row.run_id, row.started_at, row.latency_ms)
+            .where(
+                row.case_key == case_key,
+                row.device_fingerprint == fingerprint,
+                row.status == "measured",
+                row.latency_ms.is_not(None),
+            )
+            .order_by(row.run_id.desc(), row.started_at.desc())
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            found = connection.execute(query).all()
+        return [TrendPoint(run_id, at, latency_ms or 0.0) for run_id, at, latency_ms in reversed(found)]
 
     def name_baseline(self, name: str, run_id: str) -> None:
         """Let `name` mean `run_id` from now on; raises UnknownNameError for a run that is not there."""
         self._require_run(run_id)
         with self._writing() as connection:
-            self._upsert(connection, _BaselineRow, {"name": name, "run_id": run_id})
+            self._upsert(connection, BaselineRow, {"name": name, "run_id": run_id})
 
     def named_baselines(self) -> dict[str, str]:
         """Run id by baseline name."""
-        query = sa.select(_BaselineRow.name, _BaselineRow.run_id).order_by(_BaselineRow.name)
+        query = sa.select(BaselineRow.name, BaselineRow.run_id).order_by(BaselineRow.name)
         with self._reading() as connection:
             return {row.name: row.run_id for row in connection.execute(query)}
 
@@ -202,13 +186,13 @@ class History:
 
     def _require_run(self, run_id: str, *, kind: str = "run", names: Iterable[str] = ()) -> None:
         with self._reading() as connection:
-            known = connection.scalars(sa.select(_RunRow.run_id).order_by(_RunRow.run_id.desc())).all()
+            known = connection.scalars(sa.select(RunRow.run_id).order_by(RunRow.run_id.desc())).all()
         if run_id not in known:
             raise UnknownNameError(kind, run_id, [*names, *known[:10]], self.label)
 
     def _measurements(self, query: sa.Select[Any]) -> list[Measurement]:
         columns = query.with_only_columns(
-            _MeasurementRow.run_id, _MeasurementRow.case_key, _MeasurementRow.payload
+            MeasurementRow.run_id, MeasurementRow.case_key, MeasurementRow.payload
         )
         with self._reading() as connection:
             rows = connection.execute(columns).all()
@@ -217,7 +201,7 @@ class History:
             for run_id, case_key, payload in rows
         ]
 
-    def _upsert(self, connection: sa.Connection, row: type[_Base], values: dict[str, Any]) -> None:
+    def _upsert(self, connection: sa.Connection, row: type[Base], values: dict[str, Any]) -> None:
         statement = self._insert(row).values(values)
         keys = [column.name for column in sa.inspect(row).primary_key]
         changed = {name: statement.excluded[name] for name in values if name not in keys}
@@ -228,10 +212,10 @@ class History:
         with self._writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-            _Base.metadata.create_all(connection)
-            version = connection.scalar(sa.select(sa.func.max(_SchemaRow.version)))
+            Base.metadata.create_all(connection)
+            version = connection.scalar(sa.select(sa.func.max(SchemaRow.version)))
             if version is None:
-                connection.execute(sa.insert(_SchemaRow).values(version=SCHEMA_VERSION))
+                connection.execute(sa.insert(SchemaRow).values(version=SCHEMA_VERSION))
             elif version > SCHEMA_VERSION:
                 raise PocketbenchError(
                     f"the history {self.label} is a newer pocketbench's (tables {version}, this one knows "
@@ -307,36 +291,3 @@ def _sqlite_begin(connection: sa.Connection) -> None:
     # A transaction that reads first and then writes cannot wait for another writer: SQLite refuses it.
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def _run_values(info: RunInfo) -> dict[str, Any]:
-    return {
-        "run_id": info.run_id,
-        "started_at": info.started_at,
-        "finished_at": info.finished_at,
-        "effort": info.effort,
-        "payload": msgspec.json.encode(info).decode(),
-    }
-
-
-def _measurement_values(measurement: Measurement) -> dict[str, Any]:
-    case = measurement.case
-    return {
-        "run_id": measurement.run_id,
-        "device": measurement.device,
-        "case_key": case.key,
-        "device_fingerprint": measurement.device_fingerprint,
-        "model": case.model,
-        "runtime": case.runtime,
-        "runtime_version": case.runtime_version,
-        "precision": case.precision,
-        "threads": case.threads,
-        "backend": case.backend,
-        "started_at": measurement.started_at,
-        "status": measurement.status,
-        "verdict": measurement.verdict.kind,
-        "parity_ok": measurement.parity.ok if measurement.parity else None,
-        "latency_ms": measurement.latency.interval.centre_ms if measurement.latency else None,
-        "peak_rss_mib": measurement.peak_rss_mib,
-        "payload": msgspec.json.encode(measurement).decode(),
-    }

@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from devices.base import CommandTimeoutError, Completed, Device, DeviceError
+from devices.base import CommandTimeoutError, Completed, Device, DeviceError, TransientDeviceError
 from harness.bundles import Bundle
 from harness.cache import Cache, tree_sha256
 from harness.models.prepare import Feed
-from harness.spec import Frozen, Job, JobInput, LaunchResult, RunnerResult, Status, TensorSpec
+from harness.spec import SCHEMA, Frozen, Job, JobInput, LaunchResult, RunnerResult, Status, TensorSpec
 
 RUNNER = Path(__file__).parent / "runner"
 TAIL_BYTES = 4000
@@ -129,6 +129,10 @@ def launch(
         device.remove(folder)
 
 
+class _Versioned(msgspec.Struct, frozen=True):
+    schema: int
+
+
 def load_outputs(folder: Path, specs: Sequence[TensorSpec]) -> list[tuple[str, np.ndarray]]:
     """Output arrays brought back by `launch`, by name, in the job's order."""
     return [
@@ -145,17 +149,25 @@ def _collect(
     if status == "measured":
         try:
             device.pull(f"{folder}/result.json", local / "result.json")
-            result = msgspec.json.decode((local / "result.json").read_bytes(), type=RunnerResult)
+            result = _decoded((local / "result.json").read_bytes())
+        except TransientDeviceError:
+            raise
         except DeviceError:
             status, reason = "failed", "the runner ended well without writing result.json"
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             status, reason = "failed", f"the runner wrote a result that cannot be read: {error}"
     if result is not None and outputs is not None:
-        device.pull(f"{folder}/outputs", outputs)
+        try:
+            device.pull(f"{folder}/outputs", outputs)
+        except TransientDeviceError:
+            raise
+        except DeviceError as error:
+            result, status = None, "failed"
+            reason = f"the outputs the runner wrote could not be brought back: {error}"
     if status != "measured":
         stage_name = _stage_of(device, folder, local) or ""
         if status == "crashed" and stage_name:
-            reason = f"{done.signal} during {stage_name}. {_last_words(done.stderr)}".strip()
+            reason = f"{done.signal} during {stage_name}. {last_words(done.stderr)}".strip()
     return LaunchResult(
         index=index,
         status=status,
@@ -169,13 +181,22 @@ def _collect(
     )
 
 
+def _decoded(written: bytes) -> RunnerResult:
+    schema = msgspec.json.decode(written, type=_Versioned).schema
+    if schema != SCHEMA:
+        raise msgspec.ValidationError(
+            f"it has schema {schema}, this pocketbench reads {SCHEMA}: runner and pocketbench must match"
+        )
+    return msgspec.json.decode(written, type=RunnerResult)
+
+
 def _ending(done: Completed) -> tuple[Status, str]:
     if done.signal:
-        return "crashed", f"{done.signal}. {_last_words(done.stderr)}"
+        return "crashed", f"{done.signal}. {last_words(done.stderr)}"
     if done.exit_code == REFUSED:
-        return "failed", _last_words(done.stderr)
+        return "failed", last_words(done.stderr)
     if done.exit_code != 0:
-        return "failed", f"exit code {done.exit_code}: {_last_words(done.stderr)}"
+        return "failed", f"exit code {done.exit_code}: {last_words(done.stderr)}"
     return "measured", ""
 
 
@@ -191,7 +212,7 @@ def _tail(printed: bytes) -> str:
     return printed[-TAIL_BYTES:].decode(errors="replace")
 
 
-def _last_words(printed: bytes) -> str:
+def last_words(printed: bytes) -> str:
     """The line a person would quote: the last that names an error, else the last."""
     lines = [line.strip() for line in _tail(printed).splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith("runner:") or "rror" in line or "[F " in line]

@@ -35,7 +35,7 @@ def build_cases(zoo: Mapping[str, Model], filters: Filters) -> list[Case]:
     models = _models(zoo, filters.models)
     precisions = _checked("precision", filters.precisions, PRECISIONS)
     backends = _checked("backend", filters.backends, {b for r in RUNTIMES.values() for b in r.backends})
-    cases = [
+    asked = (
         Case(
             model=model.name,
             runtime=runtime.name,
@@ -49,7 +49,9 @@ def build_cases(zoo: Mapping[str, Model], filters: Filters) -> list[Case]:
         for precision in precisions or runtime.precisions
         for threads in filters.threads
         for backend in [b for b in runtime.backends if b in backends] or runtime.backends[:1]
-    ]
+    )
+    # A runtime may be named with and without its default version.
+    cases = list(dict.fromkeys(asked))
     if not cases:
         raise PocketbenchError(
             f"nothing to measure: {len(models)} models, {len(filters.threads)} thread counts. "

@@ -11,17 +11,15 @@ import msgspec
 
 from devices.base import Device, DeviceError
 from harness import parity, stats
+from harness.arm import Arm, make_arm
 from harness.cache import Cache
-from harness.interpreters import find_python
-from harness.launch import Staged, feed_files, launch, load_outputs, runner_tree, stage
+from harness.launch import launch, load_outputs
 from harness.preparation import Ready
-from harness.runtimes import RUNTIMES
 from harness.schedule import Effort, cool_down, retried
 from harness.spec import (
     Case,
     Expectation,
     Frozen,
-    Job,
     LaunchResult,
     Measurement,
     Model,
@@ -60,23 +58,26 @@ def measure(
     )
     launches: list[LaunchResult] = []
     judged: Parity | None = None
-    staged: Staged | None = None
+    arm: Arm | None = None
     status: Status = "measured"
     reason = ""
     before: dict[str, Any] = {}
     try:
         cool_down(device)
         before = _plain(device.telemetry())
-        staged = retried(lambda: _staged(device, ready, cache))
-        job = _job(ready, staged, setting.effort)
+        arm = retried(lambda: make_arm(device, ready, setting.effort, cache))
         for index in range(setting.effort.launches):
             with TemporaryDirectory(prefix="pocketbench-") as scratch:
                 # One launch's outputs are enough: the others ran the same bytes on the same feed.
                 outputs = Path(scratch, "outputs") if judged is None else None
-                done = _launched(device, staged, job, index, setting, outputs)
+                done = _launched(device, arm, index, setting, outputs)
                 launches.append(done)
                 if done.result is not None and outputs is not None:
-                    judged = _judge(ready, model, outputs)
+                    try:
+                        judged = _judge(ready, model, outputs)
+                    except (OSError, ValueError, EOFError) as error:
+                        status, reason = "failed", f"the runner's outputs cannot be read: {error}"
+                        break
             progress(index + 1, setting.effort.launches)
             if done.status != "measured":
                 status, reason = done.status, done.reason
@@ -89,8 +90,8 @@ def measure(
         status=status,
         reason=reason,
         seconds=time.monotonic() - began,
-        command=(*staged.command, "job.json") if staged else (),
-        environment=staged.environment if staged else {},
+        command=(*arm.staged.command, "job.json") if arm else (),
+        environment=arm.staged.environment if arm else {},
         artifact=ready.artifact.record,
         bundle=ready.bundle.info,
         launches=tuple(launches),
@@ -130,43 +131,13 @@ def blank_measurement(
     )
 
 
-def _launched(
-    device: Device, staged: Staged, job: Job, index: int, setting: Setting, outputs: Path | None
-) -> LaunchResult:
+def _launched(device: Device, arm: Arm, index: int, setting: Setting, outputs: Path | None) -> LaunchResult:
     def action() -> LaunchResult:
-        return launch(device, staged, job, index=index, timeout_s=setting.launch_timeout_s, outputs=outputs)
+        return launch(
+            device, arm.staged, arm.job, index=index, timeout_s=setting.launch_timeout_s, outputs=outputs
+        )
 
     return retried(action)
-
-
-def _staged(device: Device, ready: Ready, cache: Cache) -> Staged:
-    runtime = RUNTIMES[ready.case.runtime]
-    return stage(
-        device,
-        runner=runner_tree(cache),
-        bundle=ready.bundle,
-        python=str(find_python(ready.bundle.info.python or runtime.python)),
-        artifact=ready.artifact_files,
-        feed=feed_files(ready.feed),
-        inputs=ready.model.inputs,
-        environment=runtime.variables(ready.case.threads),
-    )
-
-
-def _job(ready: Ready, staged: Staged, effort: Effort) -> Job:
-    case = ready.case
-    return Job(
-        runtime=case.runtime,
-        backend=case.backend,
-        precision=case.precision,
-        threads=case.threads,
-        files=staged.files,
-        inputs=staged.inputs,
-        outputs=ready.reference.outputs,
-        warmup=effort.warmup,
-        timing=effort.timing,
-        options=ready.artifact.job_options,
-    )
 
 
 def _judge(ready: Ready, model: Model, outputs: Path) -> Parity:

@@ -6,11 +6,13 @@ Light on purpose: this is all that collecting the tests needs.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from devices import Device, find_device
 from harness.errors import PocketbenchError
 from harness.matrix import Filters, build_cases
 from harness.models.zoo import load_expectations, load_zoo
-from harness.runtimes import RUNTIMES
+from harness.runtimes import RUNTIMES, parse_runtime
 from harness.schedule import Effort, find_effort, shuffled
 from harness.spec import Case, Expectation, Frozen, Model
 
@@ -31,6 +33,7 @@ class Ask(Frozen, frozen=True, kw_only=True):
     filters: Filters = Filters()
     effort: str = "standard"
     seed: int = 0
+    against: str | None = None
 
 
 class Plan:
@@ -46,12 +49,14 @@ class Plan:
         cases: Sequence[Case],
         effort: Effort,
         seed: int,
+        against: tuple[str, str] | None = None,
     ) -> None:
         self.zoo = zoo
         self.base = base
         self.devices = devices
         self.effort = effort
         self.seed = seed
+        self._against = against
         self.targets = [Target(device=name, case=case) for name in devices for case in shuffled(cases, seed)]
         self._expected = {(e.model, e.runtime, e.precision): e for e in expectations}
         self._versions: dict[str, set[str]] = {}
@@ -63,6 +68,13 @@ class Plan:
         if case.runtime_version != RUNTIMES[case.runtime].default_version:
             return None
         return self._expected.get((case.model, case.runtime, case.precision))
+
+    def other(self, case: Case) -> Case | None:
+        """The case that `case` is alternated with: the same in the version given with --against."""
+        if self._against is None or (case.runtime, case.runtime_version) == self._against:
+            return None
+        runtime, version = self._against
+        return msgspec.structs.replace(case, runtime_version=version) if case.runtime == runtime else None
 
     def target_id(self, target: Target) -> str:
         """How a target is called in test names: `local-ppocr_det-ncnn-fp16-t4`.
@@ -86,13 +98,27 @@ def make_plan(ask: Ask) -> Plan:
     if not ask.devices:
         raise PocketbenchError("no device to measure on: name one with --device, `local` is this machine")
     zoo = load_zoo(ask.zoo)
+    cases = build_cases(zoo, ask.filters)
     listed = ask.zoo.with_name("expectations.toml")
     return Plan(
         zoo=zoo,
         base=ask.zoo.parent,
         expectations=load_expectations(listed, models=zoo, runtimes=RUNTIMES) if listed.is_file() else (),
         devices={name: find_device(name, ask.device_dirs) for name in ask.devices},
-        cases=build_cases(zoo, ask.filters),
+        cases=cases,
         effort=find_effort(ask.effort),
         seed=ask.seed,
+        against=_against(ask.against, cases),
     )
+
+
+def _against(text: str | None, cases: Sequence[Case]) -> tuple[str, str] | None:
+    """Runtime and version of --against; the session must have something to hold against it."""
+    if text is None:
+        return None
+    runtime, version = parse_runtime(text)
+    if "@" not in text:
+        raise PocketbenchError(f"--against {text} lacks a version: write {text}@VERSION")
+    if not any(case.runtime == runtime.name and case.runtime_version != version for case in cases):
+        raise PocketbenchError(f"--against {text} meets no case of another version of {runtime.name}")
+    return runtime.name, version

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from devices.base import DeviceError
 from harness.bundles import Bundle, wheel_bundle
 from harness.cache import Cache
 from harness.convert import MadeArtifact, check_supported, make_artifact
 from harness.errors import PocketbenchError
+from harness.interpreters import find_python
 from harness.launch import Files
 from harness.models.prepare import Feed, Prepared, prepare, prepare_feed
 from harness.reference import Reference, make_reference
@@ -40,6 +42,8 @@ def make_ready(cache: Cache, model: Model, base: Path, case: Case) -> Ready:
     """Everything for `case`; raises PocketbenchError saying what cannot be had."""
     runtime = RUNTIMES[case.runtime]
     check_supported(case.runtime, case.precision, case.backend)
+    # Also when everything is cached: what is to be measured has to run.
+    find_python(runtime.python)
     bundle = wheel_bundle(cache, runtime, case.runtime_version)
     prepared = prepare(cache, model, base)
     feed = prepare_feed(cache, model, prepared, base)
@@ -86,3 +90,5 @@ def _outcome(cache: Cache, model: Model, base: Path, case: Case) -> Outcome:
         return make_ready(cache, model, base, case)
     except PocketbenchError as error:
         return error
+    except DeviceError as error:  # this machine, on which converters and the reference run
+        return PocketbenchError(str(error))

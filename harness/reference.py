@@ -8,7 +8,7 @@ import numpy as np
 from devices.local import LocalDevice
 from harness.bundles import Bundle, wheel_bundle
 from harness.cache import Cache
-from harness.errors import ConversionError
+from harness.errors import ConversionError, PocketbenchError
 from harness.interpreters import find_python
 from harness.launch import Files, feed_files, launch, load_outputs, runner_tree, stage
 from harness.models.prepare import Feed, Prepared
@@ -42,10 +42,11 @@ def make_reference(cache: Cache, model: Prepared, feed: Feed) -> Reference:
         with LocalDevice("host", str(path), exclusive=False) as host:
             done = _run_once(host, cache, bundle, model, feed, path / "outputs")
         if done.result is None:
-            raise ConversionError(
-                f"the reference (onnxruntime {version}, fp32) cannot run {model.name}: {done.reason}",
-                done.stderr_tail,
-            )
+            told = f"the reference (onnxruntime {version}, fp32) cannot run {model.name}: {done.reason}"
+            if done.status == "timeout" or done.signal == "SIGKILL":
+                # A slow or full machine's fault, not the model's: not remembered.
+                raise PocketbenchError(told)
+            raise ConversionError(told, done.stderr_tail)
         (path / "outputs.json").write_bytes(msgspec.json.encode(done.result.outputs))
 
     path = cache.entry("references", key, build)

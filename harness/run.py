@@ -12,13 +12,16 @@ import msgspec
 
 from devices.base import Device, DeviceError
 from harness.cache import Cache
-from harness.errors import ConversionError, PocketbenchError
+from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 from harness.history import History
 from harness.measure import Setting, blank_measurement, measure
+from harness.paired import judge_pairs
+from harness.pairing import measure_against
 from harness.plan import Plan, Target
-from harness.preparation import Outcome, make_all_ready
+from harness.preparation import Outcome, Ready, make_all_ready
 from harness.results import RunWriter
-from harness.spec import Case, Measurement, RunInfo, Verdict
+from harness.spec import Against, Case, Measurement, RunInfo, Verdict
+from harness.stats import noise_floor
 from harness.verdict import judge
 
 
@@ -52,11 +55,13 @@ class Run:
         self._measured = {Target(device=m.device, case=m.case): m for m in resumed if m.status == "measured"}
         self._open = ExitStack()
         self._opened: dict[str, Device | DeviceError] = {}
+        self._writable = True
 
     def prepare(self, cases: Sequence[Case], report: Callable[[Case, int, int], None]) -> None:
         """Make everything the cases need; what cannot be had becomes those cases' result."""
+        others = [other for case in cases if (other := self.plan.other(case)) is not None]
         self._outcomes.update(
-            make_all_ready(self._cache, self.plan.zoo, self.plan.base, cases, report=report)
+            make_all_ready(self._cache, self.plan.zoo, self.plan.base, [*cases, *others], report=report)
         )
 
     @property
@@ -71,7 +76,7 @@ class Run:
         if target not in self._measured:
             done = self._compared(self._measure(target, progress))
             self._measured[target] = done
-            self.writer.append(done)
+            self._append(done)
             self._record(done)
         return self._measured[target]
 
@@ -80,12 +85,16 @@ class Run:
         self._open.close()
 
     def close(self) -> RunInfo:
-        """Let go of the devices and write down that the run is over."""
+        """Let go of the devices and write down that the run is over; a full disk becomes a note."""
         self.release()
-        info = self.writer.finish()
+        if self._writable:
+            try:
+                self.writer.finish()
+            except PocketbenchError as error:
+                self._note(str(error))
         self._record()
         self._history.close()
-        return info
+        return self.writer.info
 
     def _measure(self, target: Target, progress: Callable[[int, int], None]) -> Measurement:
         case, model = target.case, self.plan.zoo[target.case.model]
@@ -108,9 +117,21 @@ class Run:
             progress=progress,
         )
         if done.status == "measured":
-            return done
+            return self._alternated(opened, outcome, done)
         tail = "\n".join(launch.stderr_tail for launch in done.launches if launch.stderr_tail)
         return self._logged(done, f"{done.reason}\n\n{tail}")
+
+    def _alternated(self, device: Device, ready: Ready, done: Measurement) -> Measurement:
+        """`done` with its pairs, when the session holds another version against it."""
+        other = self.plan.other(ready.case)
+        if other is None:
+            return done
+        outcome = self._outcomes[other]
+        if isinstance(outcome, PocketbenchError):
+            against = Against(engine=other.engine, reason=str(outcome))
+        else:
+            against = measure_against(device, ready, outcome, self.plan.effort, self._cache)
+        return msgspec.structs.replace(done, against=against)
 
     def _impossible(self, target: Target, device: Device, error: PocketbenchError) -> Measurement:
         blank = blank_measurement(
@@ -120,28 +141,50 @@ class Run:
             self._setting,
             expectation=self.plan.expectation(target.case),
         )
-        refused = isinstance(error, ConversionError)
-        done = msgspec.structs.replace(blank, reason=str(error), not_applicable=not refused)
+        done = msgspec.structs.replace(
+            blank,
+            # Neither this cell's nor this machine's nature: no network, a full disk, a wrong file.
+            status="unsupported" if isinstance(error, UnsupportedError) else "failed",
+            reason=str(error),
+            # Its subclasses are refusals of this model.
+            not_applicable=type(error) is UnsupportedError,
+        )
         return self._logged(done, f"{error}\n\n{error.log}") if isinstance(error, ConversionError) else done
 
     def _logged(self, measurement: Measurement, text: str) -> Measurement:
-        path = self.writer.log_path(measurement.case, measurement.device)
-        path.write_text(text)
+        try:
+            path = self.writer.log_path(measurement.case, measurement.device)
+            path.write_text(text)
+        except OSError as error:
+            self._note(f"a log could not be written in {self.writer.directory}: {error.strerror}")
+            return measurement
         return msgspec.structs.replace(measurement, log=str(path.relative_to(self.writer.directory)))
 
     def _compared(self, measurement: Measurement) -> Measurement:
-        baseline = None
+        if measurement.against is not None:
+            return msgspec.structs.replace(measurement, verdict=judge_pairs(measurement.against))
+        baseline, noise = None, 0.0
+        fingerprint = measurement.device_fingerprint
         try:
+            trend = self._history.trend(measurement.case.key, fingerprint)
+            noise = noise_floor([point.latency_ms for point in trend])
             baseline = self._history.baseline(
                 measurement.case.key,
-                measurement.device_fingerprint,
+                fingerprint,
                 before_run=measurement.run_id,
                 named=self._baseline,
             )
         except PocketbenchError as error:
             self._note(str(error))
-        verdict: Verdict = judge(measurement, baseline)
+        verdict: Verdict = judge(measurement, baseline, noise_floor=noise)
         return msgspec.structs.replace(measurement, verdict=verdict)
+
+    def _append(self, measurement: Measurement) -> None:
+        try:
+            self.writer.append(measurement)
+        except PocketbenchError:
+            self._writable = False
+            raise
 
     def _record(self, *measurements: Measurement) -> None:
         try:

@@ -13,10 +13,15 @@ T = TypeVar("T")
 
 
 class Effort(Frozen, frozen=True, kw_only=True):
-    """How much is spent on a case; the launch is the sample, so more effort is more launches."""
+    """How much is spent on a case; the launch is the sample, so more effort is more launches.
+
+    `pairs` of `pair_s` seconds each are what `--against` alternates.
+    """
 
     name: str
     launches: int
+    pairs: int
+    pair_s: float
     warmup: WarmupPlan
     timing: TimingPlan
 
@@ -27,18 +32,24 @@ EFFORTS = {
         Effort(
             name="quick",
             launches=1,
+            pairs=2,
+            pair_s=1.0,
             warmup=WarmupPlan(max_s=0.6),
             timing=TimingPlan(target_s=0.4),
         ),
         Effort(
             name="standard",
             launches=3,
+            pairs=5,
+            pair_s=2.0,
             warmup=WarmupPlan(max_s=0.8),
             timing=TimingPlan(target_s=0.5),
         ),
         Effort(
             name="nightly",
             launches=7,
+            pairs=14,
+            pair_s=4.0,
             warmup=WarmupPlan(max_s=2.0),
             timing=TimingPlan(min_iterations=10, target_s=1.5),
         ),

@@ -306,6 +306,23 @@ class Expectation(Frozen, frozen=True, kw_only=True):
     evidence: str
 
 
+class Pair(Frozen, frozen=True, kw_only=True):
+    """Two live runners that were alternated: ns of each block, block i of one beside block i of the other."""
+
+    candidate_ns: tuple[tuple[int, ...], ...]
+    against_ns: tuple[tuple[int, ...], ...]
+
+
+class Against(Frozen, frozen=True, kw_only=True):
+    """The same case in another version of its runtime, alternated with it; `reason`: why it is not there."""
+
+    engine: str
+    artifact: Artifact | None = None
+    bundle: BundleInfo | None = None
+    pairs: tuple[Pair, ...] = ()
+    reason: str = ""
+
+
 class Measurement(Frozen, frozen=True, kw_only=True):
     """All launches of a case on a device in one run; one line of measurements.jsonl.
 
@@ -334,6 +351,7 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     launches: tuple[LaunchResult, ...] = ()
     latency: Latency | None = None
     parity: Parity | None = None
+    against: Against | None = None
     facts: dict[str, Any] = {}
     telemetry_before: dict[str, Any] = {}
     telemetry_after: dict[str, Any] = {}

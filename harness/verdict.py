@@ -21,7 +21,7 @@ def judge(
     *,
     threshold: float = 0.03,
     noise_floor: float = 0.0,
-    absolute_floor_ms: float = 0.05,
+    absolute_floor_ms: float = 0.005,
     alpha: float = 0.05,
 ) -> Verdict:
     """Verdict of `candidate` on the baseline of the same case and device, or on none.
@@ -57,7 +57,7 @@ def compare(
     *,
     threshold: float = 0.03,
     noise_floor: float = 0.0,
-    absolute_floor_ms: float = 0.05,
+    absolute_floor_ms: float = 0.005,
     alpha: float = 0.05,
 ) -> Verdict:
     """Latency of two measurements that have samples, whatever their cases (two versions, two precisions).

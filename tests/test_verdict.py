@@ -88,8 +88,8 @@ def test_the_learned_noise_floor_widens_the_margin():
 
 
 def test_a_change_of_microseconds_is_no_regression():
-    slow = measurement(centre_ms=0.12, launches=7)
-    fast = measurement(centre_ms=0.10, launches=7, seed=50)
+    slow = measurement(centre_ms=0.024, launches=7)
+    fast = measurement(centre_ms=0.020, launches=7, seed=50)
     assert judge(slow, fast).kind == "ok"
     assert judge(slow, fast, absolute_floor_ms=0.001).kind == "regressed"
 

@@ -5,18 +5,23 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.arguments import LastRun, Results, RunName, store
+from harness.cli.arguments import HistoryUrl, LastRun, Results, RunName, store
 
 
 def report(
     run: RunName = LastRun,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: in the run.")] = None,
     results_dir: Results = None,
+    history: HistoryUrl = None,
 ) -> None:
     """Write the HTML page of RUN and print its path."""
+    from harness.history import History, default_url
     from reports.page import write_page
+    from reports.trends import read_trends
 
     stored = store(results_dir).load(run)
     path = output or stored.directory / "report.html"
-    write_page(path, stored.info, stored.measurements)
+    with History(history or default_url(store(results_dir).root)) as database:
+        earlier = read_trends(database, stored.measurements)
+    write_page(path, stored.info, stored.measurements, history=earlier)
     typer.echo(path)

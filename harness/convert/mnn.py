@@ -7,11 +7,12 @@ from typing import Any
 
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Request
-from harness.toolchains import TOOLS, require_files, run_tool
+from harness.convert.rewrite import rewritten, version_of
 from harness.environments import Packages, environment
 from harness.errors import ConversionError
 from harness.runtimes.mnn import MNN
 from harness.spec import Precision
+from harness.toolchains import TOOLS, require_files, run_tool
 
 TOOLCHAIN = Packages(
     name="mnnconvert",
@@ -23,19 +24,28 @@ TOOLCHAIN = Packages(
 FLAGS: dict[Precision, list[str]] = {
     "fp32": [],
     "fp16": ["--fp16"],
-    "w8": ["--weightQuantBits", "8", "--weightQuantAsymmetric"],
+    "w8": ["--weightQuantBits", "8", "--weightQuantBlock", "32"],
 }
+"""A step for every 32 weights: with one per channel a recogniser reads another text (docs/runtimes.md)."""
+
+LIFT = "lift_weights.py"
+"""For w8: steps under 1e-6 are taken for zero, and the channel's weights with them."""
 
 
 def _options(precision: Precision, backend: str) -> dict[str, Any]:
     del backend
-    return {"flags": FLAGS[precision]}
+    lift = {"rewritten": version_of(LIFT)} if precision == "w8" else {}
+    return {"flags": FLAGS[precision], **lift}
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
     tools = environment(cache, TOOLCHAIN)
     target = request.out / "model.mnn"
-    arguments = ["-f", "ONNX", "--modelFile", str(request.model.frozen), "--MNNModel", str(target)]
+    lifted = request.out / "lifted.onnx"
+    model = request.model.frozen
+    if request.precision == "w8":
+        model = rewritten(cache, LIFT, model, lifted)
+    arguments = ["-f", "ONNX", "--modelFile", str(model), "--MNNModel", str(target)]
     printed = run_tool(
         "mnnconvert",
         tools.command(
@@ -48,6 +58,7 @@ def _convert(cache: Cache, request: Request) -> Converted:
     if unsupported:
         raise ConversionError(f"mnnconvert: {unsupported[0]}", printed)
     require_files("mnnconvert", printed, target)
+    lifted.unlink(missing_ok=True)
     return Converted(files={"mnn": target.name})
 
 

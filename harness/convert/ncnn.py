@@ -7,38 +7,56 @@ from typing import Any
 
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Request
-from harness.toolchains import PNNX, require_files, run_tool
+from harness.convert.rewrite import rewritten, version_of
 from harness.environments import environment
 from harness.errors import ConversionError
 from harness.spec import Precision
+from harness.toolchains import PNNX, require_files, run_tool
 
 TYPES = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
+
+NO_BATCH = 233
+"""What pnnx calls the batch axis of a tensor that has none."""
+
+
+FLATTEN = "flatten_select.py"
+"""For x[k] of a state: pnnx would leave a torch.unbind, which ncnn does not have."""
+
+LIFT = "lift_weights.py"
+"""For fp16: pnnx stores weights under 2^-14, half floats' subnormal numbers, as zero."""
 
 
 def _options(precision: Precision, backend: str) -> dict[str, Any]:
     del backend
-    return {"fp16": int(precision == "fp16")}
+    scripts = [FLATTEN, LIFT] if precision == "fp16" else [FLATTEN]
+    return {"fp16": int(precision == "fp16"), "rewritten": [version_of(script) for script in scripts]}
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
     tools = environment(cache, PNNX)
+    source = rewritten(cache, FLATTEN, request.model.frozen, request.out / "model.flat.onnx")
+    if request.precision == "fp16":
+        source = rewritten(cache, LIFT, source, request.out / "model.lifted.onnx")
     # pnnx writes a dozen files beside its input.
     model = request.out / "model.onnx"
-    shutil.copyfile(request.model.frozen, model)
+    shutil.copyfile(source, model)
     shapes = ",".join(
         f"[{','.join(str(size) for size in tensor.shape)}]{TYPES.get(tensor.dtype, tensor.dtype)}"
         for tensor in request.model.inputs
     )
-    options = [f"{name}={value}" for name, value in _options(request.precision, request.backend).items()]
+    half = f"fp16={int(request.precision == 'fp16')}"
     printed = run_tool(
         "pnnx",
-        [str(tools.site / "pnnx" / "pnnx"), model.name, f"inputshape={shapes}", *options],
+        [str(tools.site / "pnnx" / "pnnx"), model.name, f"inputshape={shapes}", half],
         cwd=request.out,
         env={},
     )
     param, weights = request.out / "model.ncnn.param", request.out / "model.ncnn.bin"
-    require_files("pnnx", printed, param, weights)
+    require_files("pnnx", printed, param)
     _refuse_unknown_layers(param, printed)
+    # Not by size: a network without weights has an empty file of them.
+    if not weights.is_file():
+        raise ConversionError(f"pnnx wrote {param.name} and no {weights.name}", printed)
     axes = _batch_axes((request.out / "model_ncnn.py").read_text(), len(request.model.inputs))
     for leftover in request.out.glob("model*"):
         if leftover not in {param, weights}:
@@ -59,8 +77,9 @@ def _batch_axes(script: str, inputs: int) -> list[int | None]:
     axes: list[int | None] = []
     for index in range(inputs):
         line = re.search(rf'ex\.input\("in{index}",(.*)\)', script)
-        axis = re.search(r"batch_index=(\d+)", line.group(1)) if line else None
-        axes.append(int(axis.group(1)) if axis else None)
+        found = re.search(r"batch_index=(\d+)", line.group(1)) if line else None
+        axis = int(found.group(1)) if found else NO_BATCH
+        axes.append(None if axis == NO_BATCH else axis)
     return axes
 
 

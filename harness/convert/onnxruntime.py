@@ -6,9 +6,9 @@ import msgspec
 
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Request
-from harness.toolchains import ONNX, TOOLS, require_files, run_tool
 from harness.environments import environment
 from harness.spec import Precision
+from harness.toolchains import ONNX, TOOLS, require_files, run_tool
 
 FP16_KEPT = ("Resize",)
 """Operators left in fp32: onnxruntime's half-precision Resize rejects the float scales beside it."""

@@ -7,11 +7,12 @@ import msgspec
 
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Request
-from harness.toolchains import TOOLS, X2PADDLE, require_files, run_tool
+from harness.convert.rewrite import rewritten, version_of
 from harness.environments import Packages, environment
 from harness.errors import ConversionError
 from harness.runtimes.paddlelite import PADDLELITE
 from harness.spec import Precision
+from harness.toolchains import TOOLS, X2PADDLE, require_files, run_tool
 
 OPT = Packages(
     name="paddle_lite_opt",
@@ -20,16 +21,27 @@ OPT = Packages(
     requirements=PADDLELITE.packages(PADDLELITE.default_version),
 )
 
+X2PADDLE_OPSET = 12
+"""x2paddle reads opsets to 15, but takes axes for unknown where they are an input, as they are from 13 on."""
+
+LOWER = "lower_opset.py"
+
 
 def _options(precision: Precision, backend: str) -> dict[str, Any]:
     del precision
-    return {"valid_targets": "x86"} if backend == "mobile" else {}
+    targets = {"valid_targets": "x86"} if backend == "mobile" else {}
+    return {"opset": X2PADDLE_OPSET, "rewritten": version_of(LOWER), **targets}
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
     paddle = cache.entry(
         "paddle-models",
-        {"model": request.model.sha256, "toolchain": X2PADDLE},
+        {
+            "model": request.model.sha256,
+            "toolchain": X2PADDLE,
+            "opset": X2PADDLE_OPSET,
+            "rewritten": version_of(LOWER),
+        },
         lambda path: _to_paddle(cache, msgspec.structs.replace(request, out=path)),
     )
     # x2paddle puts this before every name.
@@ -59,14 +71,15 @@ def _convert(cache: Cache, request: Request) -> Converted:
 
 def _to_paddle(cache: Cache, request: Request) -> None:
     tools = environment(cache, X2PADDLE)
-    saved = request.out / "saved"
+    saved, lowered = request.out / "saved", request.out / "lowered.onnx"
+    model = rewritten(cache, LOWER, request.model.frozen, lowered, str(X2PADDLE_OPSET))
     try:
         printed = run_tool(
             "x2paddle",
             tools.command(
                 str(TOOLS / "x2paddle_convert.py"),
                 "--framework=onnx",
-                f"--model={request.model.frozen}",
+                f"--model={model}",
                 f"--save_dir={saved}",
                 "--disable_feedback",
                 "True",
@@ -84,15 +97,16 @@ def _to_paddle(cache: Cache, request: Request) -> None:
     for name in ("model.pdmodel", "model.pdiparams"):
         (inference / name).rename(request.out / name)
     shutil.rmtree(saved)
+    lowered.unlink(missing_ok=True)
 
 
 def _unsupported_operators(printed: str) -> str:
-    """x2paddle's list of operators, which it prints between a heading and an empty line."""
+    """x2paddle's list of operators: after a heading, each between two rows of equals signs."""
     lines = printed.splitlines()
     for number, line in enumerate(lines):
         if "are not supported" in line:
-            names = [item.strip(" =") for item in lines[number + 1 : number + 12]]
-            return f"x2paddle does not support: {', '.join(name for name in names if name)}"
+            named = [line.strip(" =") for line in lines[number + 1 :] if line.startswith("==")]
+            return f"x2paddle does not support: {', '.join(name for name in named if name)}"
     return ""
 
 

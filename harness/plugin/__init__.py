@@ -5,7 +5,6 @@ Nothing heavy is imported before the first measurement.
 """
 
 from harness.plugin.hooks import (
-    pytest_collection,
     pytest_configure,
     pytest_configure_node,
     pytest_generate_tests,
@@ -14,8 +13,10 @@ from harness.plugin.hooks import (
     pytest_report_teststatus,
     pytest_runtestloop,
     pytest_sessionfinish,
+    pytest_sessionstart,
     pytest_terminal_summary,
     pytest_unconfigure,
+    pytest_xdist_make_scheduler,
 )
 from harness.plugin.items import device_samples, measurement, record_outcome
 from harness.plugin.options import pytest_addoption
@@ -24,7 +25,6 @@ __all__ = [
     "device_samples",
     "measurement",
     "pytest_addoption",
-    "pytest_collection",
     "pytest_configure",
     "pytest_configure_node",
     "pytest_generate_tests",
@@ -33,7 +33,9 @@ __all__ = [
     "pytest_report_teststatus",
     "pytest_runtestloop",
     "pytest_sessionfinish",
+    "pytest_sessionstart",
     "pytest_terminal_summary",
     "pytest_unconfigure",
+    "pytest_xdist_make_scheduler",
     "record_outcome",
 ]

@@ -17,6 +17,7 @@ from harness.plugin.progress import Progress
 from harness.plugin.state import PLAN, RUN, SESSION, SessionState
 
 if TYPE_CHECKING:
+    from harness.results import StoredRun
     from harness.run import Run
 
 
@@ -32,9 +33,6 @@ def pytest_configure(config: pytest.Config) -> None:
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
     config.stash[SESSION] = state
-    if config.pluginmanager.hasplugin("xdist") and getattr(config.option, "numprocesses", None):
-        # One process per device: two that measure at once on one machine measure each other.
-        config.option.dist = "loadgroup"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,12 +40,23 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist has no pub
     """Give the worker the session's seed and run, so that all write into one."""
     state = node.config.stash[SESSION]
     if state.run_id is None and node.config.stash.get(PLAN, None) is not None:
-        _begin_run(node.config)
+        state.run_id = _new_run()
     node.workerinput["pocketbench"] = {
         "seed": state.seed,
         "started_at": state.started_at,
         "run_id": state.run_id,
     }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:  # noqa: ANN401 - see above
+    """One worker per device, whatever --dist says."""
+    plan = config.stash.get(PLAN, None)
+    if plan is None:
+        return None
+    from harness.plugin.parallel import DeviceScheduling
+
+    return DeviceScheduling(config, log, plan)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -56,13 +65,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Check what was asked for before anything is collected."""
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Check what was asked for before anything is collected or any worker is started."""
     config = session.config
     if config.getoption("--zoo") is None and not zoo_path(config).is_file():
         return
     try:
         config.stash[PLAN] = make_plan(ask_of(config, config.stash[SESSION].seed))
+        if config.getoption("--resume"):
+            config.stash[SESSION].run_id = _resumed_run(config)
     except (PocketbenchError, DeviceError) as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -79,10 +90,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
     metafunc.parametrize(
         "target",
-        [
-            pytest.param(target, id=plan.target_id(target), marks=pytest.mark.xdist_group(target.device))
-            for target in plan.targets
-        ],
+        [pytest.param(target, id=plan.target_id(target)) for target in plan.targets],
     )
 
 
@@ -130,19 +138,28 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if run is not None:
         run.close()
         state.notes.extend(run.notes)
-    if state.run_id is None or hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
         return
-    from reports.page import write_page
-
     stored = _stored(config)
-    if not stored.measurements:
+    if stored is None or not stored.measurements:
         return
+    from harness.history import History, default_url
+    from reports.page import write_page
+    from reports.trends import read_trends
+
+    url = config.getoption("--history") or default_url(stored.directory.parent)
+    try:
+        with History(url) as history:
+            earlier = read_trends(history, stored.measurements)
+    except PocketbenchError as error:
+        state.notes.append(f"the page has no trends: {error}")
+        earlier = {}
     paths = [stored.directory / "report.html"]
     if config.getoption("--report-html"):
         paths.append(Path(config.getoption("--report-html")))
     for path in paths:
         try:
-            write_page(path, stored.info, stored.measurements)
+            write_page(path, stored.info, stored.measurements, history=earlier)
         except OSError as error:
             state.notes.append(f"the report could not be written to {path}: {error.strerror}")
         else:
@@ -152,11 +169,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The comparative table, the verdicts, and where the report lies."""
-    if config.stash[SESSION].run_id is None:
+    stored = _stored(config)
+    if stored is None:
         return
     from harness.plugin.summary import write_summary
 
-    write_summary(terminalreporter, _stored(config), config.stash[SESSION], config.stash[PLAN])
+    state = config.stash[SESSION]
+    if getattr(config.option, "tx", None):
+        state.notes.append(
+            "pytest-benchmark rests in a session with workers (-n): its table, --benchmark-json and "
+            "comparisons have nothing; the figures above and the report have everything"
+        )
+    write_summary(terminalreporter, stored, state, config.stash[PLAN])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -175,7 +199,8 @@ def _open_run(config: pytest.Config) -> "Run":
     state = config.stash[SESSION]
     try:
         if state.run_id is None:
-            _begin_run(config)
+            state.run_id = _new_run()
+        _begin_run(config, state)
         store = RunStore(results_dir(config))
         stored = store.load(str(state.run_id))
         run = Run(
@@ -193,23 +218,44 @@ def _open_run(config: pytest.Config) -> "Run":
     return run
 
 
-def _begin_run(config: pytest.Config) -> None:
-    """Make the run's directory, or find the one to go on with."""
-    from harness.results import RunStore, new_run_id
-    from harness.run import describe_run
+def _new_run() -> str:
+    from harness.results import new_run_id
 
-    state = config.stash[SESSION]
-    store = RunStore(results_dir(config))
-    if config.getoption("--resume"):
-        state.run_id = store.resolve(config.getoption("--resume"))
-        return
-    run_id = new_run_id(datetime.now(UTC))
-    argv = ("pytest", *config.invocation_params.args)
-    store.start(describe_run(run_id, state.started_at, [str(a) for a in argv], config.stash[PLAN]))
-    state.run_id = run_id
+    return new_run_id(datetime.now(UTC))
 
 
-def _stored(config: pytest.Config) -> Any:  # noqa: ANN401 - StoredRun, whose module is not imported here
+def _resumed_run(config: pytest.Config) -> str:
     from harness.results import RunStore
 
-    return RunStore(results_dir(config)).load(str(config.stash[SESSION].run_id))
+    return RunStore(results_dir(config)).resolve(config.getoption("--resume"))
+
+
+def _begin_run(config: pytest.Config, state: SessionState) -> None:
+    """Make the run's directory unless it is there: the session's workers race for it."""
+    from filelock import FileLock
+
+    from harness.results import RunStore
+    from harness.run import describe_run
+
+    folder, run_id = results_dir(config), str(state.run_id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".begin.lock"):
+            if run_id in RunStore(folder).run_ids():
+                return
+            argv = ["pytest", *map(str, config.invocation_params.args)]
+            info = describe_run(run_id, state.started_at, argv, config.stash[PLAN])
+            RunStore(folder).start(info)
+    except OSError as error:
+        raise PocketbenchError(
+            f"cannot make the results directory {folder} ({error.strerror}): "
+            "give another with --results-dir or POCKETBENCH_RESULTS"
+        ) from error
+
+
+def _stored(config: pytest.Config) -> "StoredRun | None":
+    """The session's run as it lies on the disk; None when the session has not begun one."""
+    from harness.results import RunStore
+
+    run_id, store = config.stash[SESSION].run_id, RunStore(results_dir(config))
+    return store.load(run_id) if run_id is not None and run_id in store.run_ids() else None

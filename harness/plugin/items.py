@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.errors import PocketbenchError
 from harness.plan import Target
 from harness.plugin.progress import Progress
 from harness.plugin.state import RUN
@@ -49,7 +50,11 @@ def measurement(request: pytest.FixtureRequest, target: Target) -> Measurement:
     run = request.config.stash[RUN]
     label = target.case.key
     with Progress(request.config, f"measuring {label}") as progress:
-        done = run.measurement(target, lambda n, total: progress.update(n, total, "launches"))
+        try:
+            done = run.measurement(target, lambda n, total: progress.update(n, total, "launches"))
+        except PocketbenchError as error:
+            # The results cannot be written: measuring on would be in vain.
+            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
     if done.not_applicable:
         pytest.skip(done.reason)
     if done.status in UNMEASURED:

@@ -32,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--baseline", metavar="NAME", help="compare with this baseline or run (default: the run before)"
     )
+    group.addoption(
+        "--against", metavar="RUNTIME@VERSION", help="alternate that runtime's cases with this version of it"
+    )
     group.addoption("--history", metavar="URL", help="database (default: history.sqlite in the results)")
     group.addoption("--results-dir", metavar="DIR", help="where runs are kept (default: results)")
     group.addoption("--report-html", metavar="PATH", help="write the report there as well")
@@ -55,21 +58,30 @@ def zoo_path(config: pytest.Config) -> Path:
 
 
 def ask_of(config: pytest.Config, seed: int) -> Ask:
-    """The request made by the options; raises PocketbenchError for what is no number."""
+    """The request made by the options; raises PocketbenchError for what is empty or no number."""
     return Ask(
         zoo=zoo_path(config),
-        devices=split_names(config.getoption("--device")) or ("local",),
+        devices=_names(config, "--device") or ("local",),
         device_dirs=tuple(Path(folder) for folder in config.getoption("--device-dir")),
         filters=Filters(
-            models=split_names(config.getoption("--model")),
-            runtimes=split_names(config.getoption("--runtime")),
-            precisions=split_names(config.getoption("--precision")),
-            threads=_numbers("--threads", split_names(config.getoption("--threads"))) or (1,),
-            backends=split_names(config.getoption("--backend")),
+            models=_names(config, "--model"),
+            runtimes=_names(config, "--runtime"),
+            precisions=_names(config, "--precision"),
+            threads=_numbers("--threads", _names(config, "--threads")) or (1,),
+            backends=_names(config, "--backend"),
         ),
         effort=config.getoption("--effort"),
         seed=seed,
+        against=config.getoption("--against"),
     )
+
+
+def _names(config: pytest.Config, option: str) -> tuple[str, ...]:
+    given = config.getoption(option)
+    names = split_names(given)
+    if given and not names:
+        raise PocketbenchError(f"{option} names nothing: {', '.join(map(repr, given))}")
+    return names
 
 
 def _numbers(option: str, words: Sequence[str]) -> tuple[int, ...]:

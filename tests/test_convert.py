@@ -1,0 +1,273 @@
+"""Converting: refusals are remembered, hangs are ended and not, and what counts is the files.
+
+The converters are the real ones, in their own environments, on networks of a few nodes.
+"""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from devices.local import LocalDevice
+from harness.bundles import wheel_bundle
+from harness.cache import Cache, file_sha256
+from harness.convert import CONVERTERS, artifact_key, make_artifact
+from harness.convert.rewrite import rewritten
+from harness.environments import environment
+from harness.errors import ConversionError, UnsupportedError
+from harness.interpreters import find_python
+from harness.launch import Files, feed_files, launch, load_outputs, runner_tree, stage
+from harness.models.prepare import Feed, Prepared
+from harness.runtimes import RUNTIMES
+from harness.spec import Job, TensorSpec, TimingPlan, WarmupPlan
+from harness.toolchains import ONNX, ConversionTimeoutError, require_files, run_tool
+
+PARSE = "import sys, onnx; onnx.save(onnx.parser.parse_model(sys.stdin.read()), sys.argv[1])"
+
+# Adds the weights in an .npz to a model as its initializers, which then are no inputs.
+WEIGH = """
+import sys, numpy as np, onnx
+model = onnx.load(sys.argv[1])
+for name, array in np.load(sys.argv[2]).items():
+    model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+onnx.save(model, sys.argv[1])
+"""
+
+UNKNOWN = "net (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y) { h = Relu(x) y = Frobnicate(h) }"
+CONVOLUTION = """
+net (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y) { h = Conv <pads = [1, 1, 1, 1]> (x, w) y = Add(h, x) }
+"""
+STATE = """
+net (float[1, 8] x, float[2, 1, 8] state) => (float[1, 8] y) <int64 zero = {0}, int64 one = {1}> {
+    a = Gather <axis = 0> (state, zero)
+    b = Gather <axis = 0> (state, one)
+    c = Mul(a, x)
+    y = Add(c, b)
+}
+"""
+NEWER = """
+net (float[1, 16] x) => (float[1, 4] y)
+<int64[4] pads = {0, 2, 0, 2}, int64[1] first = {1}> {
+    padded = Pad <mode = "reflect"> (x, pads)
+    a, b, c, d, e = Split <axis = 1, num_outputs = 5> (padded)
+    s = Add(a, b)
+    t = Mul(s, c)
+    u = Unsqueeze(t, first)
+    v = Add(d, e)
+    w = Add(u, v)
+    y = ReduceMean <keepdims = 0> (w, first)
+}
+"""
+CONVERTED = ("mnn", "ncnn", "paddlelite")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache of its own, with the environments that the user's has."""
+    shared = Cache().root / "environments"
+    shared.mkdir(parents=True, exist_ok=True)
+    root = tmp_path_factory.mktemp("cache")
+    (root / "environments").symlink_to(shared)
+    return Cache(root)
+
+
+@pytest.fixture(scope="module")
+def network(cache, tmp_path_factory):
+    """Makes a prepared model of ONNX text; constants of scalars and lists are written in it."""
+
+    def make(text, inputs, *, opset=12, weights=None, outputs=("y",)):
+        path = tmp_path_factory.mktemp("model") / "frozen.onnx"
+        tools = environment(cache, ONNX)
+        head = f'<ir_version: 8, opset_import: ["" : {opset}]>'
+
+        def script(code, *argv, printed=None):
+            command = tools.command("-c", code, *map(str, argv))
+            subprocess.run(command, env=tools.variables(), input=printed, text=True, check=True)
+
+        script(PARSE, path, printed=head + text)
+        if weights:
+            np.savez(path.with_suffix(".npz"), **weights)
+            script(WEIGH, path, path.with_suffix(".npz"))
+        names = tuple(inputs)
+        return Prepared(
+            name="tiny",
+            frozen=path,
+            shaped=path,
+            sha256=file_sha256(path),
+            shaped_sha256=file_sha256(path),
+            inputs=tuple(TensorSpec(name=name, shape=shape) for name, shape in inputs.items()),
+            outputs=outputs,
+            original_inputs=names,
+            original_outputs=outputs,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def computed(cache, tmp_path_factory):
+    """Converts a model, launches the runner once and gives the first output."""
+
+    def compute(model, runtime, precision="fp32", shape=()):
+        made = make_artifact(cache, model, runtime, precision, "cpu")
+        folder = tmp_path_factory.mktemp("launch")
+        generator = np.random.default_rng(0)
+        for index, tensor in enumerate(model.inputs):
+            np.save(folder / f"{index}.npy", generator.normal(size=tensor.shape).astype(np.float32))
+        files = tuple(f"{index}.npy" for index in range(len(model.inputs)))
+        feed = Feed(path=folder, files=files, digest=model.sha256)
+        outputs = (TensorSpec(name="y", shape=shape),)
+        known = RUNTIMES[runtime]
+        with LocalDevice("host", str(folder / "device"), exclusive=False) as device:
+            staged = stage(
+                device,
+                runner=runner_tree(cache),
+                bundle=wheel_bundle(Cache(), known, known.default_version),
+                python=str(find_python(known.python)),
+                artifact=Files(path=made.path, digest=made.digest, names=made.record.files),
+                feed=feed_files(feed),
+                inputs=model.inputs,
+                environment=known.variables(1),
+            )
+            job = Job(
+                runtime=runtime,
+                backend="cpu",
+                precision=precision,
+                threads=1,
+                files=staged.files,
+                inputs=staged.inputs,
+                outputs=outputs,
+                warmup=WarmupPlan(max_iterations=1, max_s=0.0),
+                timing=TimingPlan(min_iterations=1, target_s=0.0),
+                options=made.job_options,
+            )
+            done = launch(device, staged, job, outputs=folder / "outputs")
+        assert done.result is not None, done.reason
+        return load_outputs(folder / "outputs", outputs)[0][1]
+
+    return compute
+
+
+@pytest.fixture(scope="module")
+def unknown(network):
+    return network(UNKNOWN, {"x": (1, 4, 8, 8)})
+
+
+@pytest.mark.parametrize("runtime", CONVERTED)
+def test_an_operator_that_a_converter_does_not_know_is_named_and_the_refusal_remembered(
+    cache, unknown, runtime, monkeypatch
+):
+    with pytest.raises(ConversionError, match="Frobnicate") as first:
+        make_artifact(cache, unknown, runtime, "fp32", "cpu")
+    assert first.value.log
+
+    def never(*arguments, **options):
+        raise AssertionError("the converter ran again")
+
+    monkeypatch.setattr(f"harness.convert.{runtime}.run_tool", never)
+    again = Cache(cache.root)
+    with pytest.raises(ConversionError) as second:
+        make_artifact(again, unknown, runtime, "fp32", "cpu")
+
+    assert str(second.value) == str(first.value)
+    assert second.value.log == first.value.log
+    assert again.built == []
+
+
+def test_a_precision_that_a_runtime_does_not_have_is_unsupported(unknown):
+    with pytest.raises(UnsupportedError, match="ncnn has no w8 here; it has fp32, fp16, bf16"):
+        artifact_key(unknown, "ncnn", "w8", "cpu")
+
+
+@pytest.mark.parametrize("runtime", CONVERTERS)
+def test_a_second_conversion_builds_nothing(cache, network, runtime):
+    model = network(CONVOLUTION, {"x": (1, 4, 8, 8)}, weights={"w": np.ones((4, 4, 3, 3), np.float32)})
+    first = make_artifact(cache, model, runtime, "fp32", "cpu")
+    assert all((first.path / name).stat().st_size for name in first.record.files.values())
+
+    again = Cache(cache.root)
+    second = make_artifact(again, model, runtime, "fp32", "cpu")
+
+    assert again.built == []
+    assert second == first
+
+
+def test_a_converter_that_hangs_is_ended_with_its_children_and_not_remembered(tmp_path):
+    cache, key = Cache(tmp_path / "cache"), {"model": "slow"}
+    beat = tmp_path / "beat"
+    child = f"while true; do echo . >> {beat}; sleep 0.05; done"
+
+    def build(path):
+        run_tool("slowconvert", ["sh", "-c", f"({child}) & wait"], cwd=path, env={}, timeout_s=0.5)
+
+    began = time.monotonic()
+    with pytest.raises(ConversionTimeoutError, match="slowconvert did not finish"):
+        cache.entry("artifacts", key, build)
+    assert time.monotonic() - began < 20
+    assert not cache.has("artifacts", key)
+    grown = beat.stat().st_size
+    time.sleep(0.3)
+    assert beat.stat().st_size == grown
+
+    done = cache.entry("artifacts", key, lambda path: (path / "model").touch())
+    assert (done / "model").is_file()
+
+
+def test_an_exit_code_of_zero_without_a_file_is_an_error(tmp_path):
+    printed = run_tool("liar", [sys.executable, "-c", "print('all well')"], cwd=tmp_path, env={})
+    (tmp_path / "empty").touch()
+
+    for name in ("missing", "empty"):
+        with pytest.raises(ConversionError, match=f"without {name}: all well") as caught:
+            require_files("liar", printed, tmp_path / name)
+        assert caught.value.log == printed
+
+
+def test_a_converter_that_dies_is_told_with_its_signal(tmp_path):
+    with pytest.raises(ConversionError, match=r"breaker crashed: SIGSEGV\. goodbye"):
+        run_tool("breaker", ["sh", "-c", "echo goodbye; kill -SEGV $$"], cwd=tmp_path, env={})
+
+
+@pytest.mark.parametrize(("runtime", "precision"), [("mnn", "w8"), ("ncnn", "fp16")])
+def test_a_layer_of_tiny_weights_computes_what_it_should(network, computed, runtime, precision):
+    weights = np.random.default_rng(1).normal(size=(4, 4, 3, 3)).astype(np.float32) * np.float32(1e-5)
+    text = CONVOLUTION.replace("y = Add(h, x)", "y = Neg(h)")
+    model = network(text, {"x": (1, 4, 8, 8)}, weights={"w": weights})
+
+    reference = computed(model, "onnxruntime", shape=(1, 4, 8, 8))
+    given = computed(model, runtime, precision, shape=(1, 4, 8, 8))
+
+    assert np.abs(given - reference).max() < 0.02 * np.abs(reference).max()
+
+
+def test_a_model_without_tiny_weights_is_left_as_it_is(cache, network, tmp_path):
+    model = network(CONVOLUTION, {"x": (1, 4, 8, 8)}, weights={"w": np.ones((4, 4, 3, 3), np.float32)})
+
+    assert rewritten(cache, "lift_weights.py", model.frozen, tmp_path / "out.onnx") == model.frozen
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_parts_of_a_state_are_selected_in_ncnn(network, computed):
+    model = network(STATE, {"x": (1, 8), "state": (2, 1, 8)})
+
+    reference = computed(model, "onnxruntime", shape=(1, 8))
+
+    assert np.allclose(computed(model, "ncnn", shape=(1, 8)), reference, atol=1e-6)
+
+
+def test_a_model_of_a_newer_opset_computes_the_same_in_paddlelite(network, computed):
+    model = network(NEWER, {"x": (1, 16)}, opset=18)
+
+    reference = computed(model, "onnxruntime", shape=(1, 4))
+
+    assert np.allclose(computed(model, "paddlelite", shape=(1, 4)), reference, atol=1e-5)
+
+
+def test_what_an_older_opset_cannot_say_is_a_refusal_with_a_reason(cache, network):
+    text = "net (float[1, 4] x) => (float[1, 4] y) { y = Mish(x) }"
+    model = network(text, {"x": (1, 4)}, opset=18)
+
+    with pytest.raises(ConversionError, match=r"cannot be said in opset 12.*Mish"):
+        make_artifact(cache, model, "paddlelite", "fp32", "cpu")
