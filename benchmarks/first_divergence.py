@@ -24,7 +24,7 @@ import numpy as np
 from devices.local import LocalDevice
 from harness.bundles import wheel_bundle
 from harness.cache import Cache, file_sha256
-from harness.convert import CONVERTERS, check_supported
+from harness.convert import CONVERTERS, Format, check_supported
 from harness.convert.base import Request
 from harness.environments import environment
 from harness.errors import PocketbenchError, UnsupportedError
@@ -34,7 +34,7 @@ from harness.models.prepare import Feed, Prepared, prepare, prepare_feed
 from harness.models.zoo import load_zoo
 from harness.parity import LIMITS, judge_output
 from harness.runtimes import RUNTIMES
-from harness.spec import PRECISIONS, Frozen, Job, OutputParity, Precision, TensorSpec, TimingPlan, WarmupPlan
+from harness.spec import PRECISIONS, Job, OutputParity, Precision, TensorSpec, TimingPlan, WarmupPlan
 from harness.toolchains import ONNX, run_tool
 
 ROOT = Path(__file__).parent.parent
@@ -46,15 +46,13 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 Named = list[tuple[str, Array]]
 
 
-class Engine(Frozen, frozen=True, kw_only=True):
-    """A runtime in one of its precisions."""
-
-    runtime: str
-    precision: Precision
-    backend: str = "cpu"
+def engine_of(runtime: str, precision: Precision, backend: str = "cpu") -> Format:
+    """A runtime at its default version in one of its precisions."""
+    version = RUNTIMES[runtime].default_version
+    return Format(runtime=runtime, version=version, precision=precision, backend=backend)
 
 
-REFERENCE = Engine(runtime="onnxruntime", precision="fp32")
+REFERENCE = engine_of("onnxruntime", "fp32")
 
 
 def main() -> None:
@@ -65,8 +63,8 @@ def main() -> None:
     entry = load_zoo(zoo)[arguments.model]
     model = prepare(cache, entry, zoo.parent)
     feed = prepare_feed(cache, entry, model, zoo.parent)
-    engine = Engine(runtime=arguments.runtime, precision=arguments.precision, backend=arguments.backend)
-    check_supported(engine.runtime, engine.precision, engine.backend)
+    engine = engine_of(arguments.runtime, arguments.precision, arguments.backend)
+    check_supported(engine)
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(TemporaryDirectory(prefix="pocketbench-"))
         if arguments.as_is:
@@ -117,7 +115,7 @@ def expose(
 
 
 def computed(
-    cache: Cache, engine: Engine, model: Prepared, feed: Feed, *, shapes: Named | None = None
+    cache: Cache, engine: Format, model: Prepared, feed: Feed, *, shapes: Named | None = None
 ) -> Named:
     """Outputs of `model`, converted for `engine` and launched once on this machine.
 
@@ -130,7 +128,13 @@ def computed(
     ):
         made = Path(scratch, "artifact")
         made.mkdir()
-        request = Request(model=model, precision=engine.precision, backend=engine.backend, out=made)
+        request = Request(
+            model=model,
+            version=engine.version,
+            precision=engine.precision,
+            backend=engine.backend,
+            out=made,
+        )
         converted = CONVERTERS[engine.runtime].convert(cache, request)
         digest = file_sha256(made / next(iter(converted.files.values())))
         staged = stage(

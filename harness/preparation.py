@@ -8,7 +8,7 @@ from pathlib import Path
 from devices.base import DeviceError
 from harness.bundles import Bundle, wheel_bundle
 from harness.cache import Cache
-from harness.convert import MadeArtifact, check_supported, make_artifact
+from harness.convert import Format, MadeArtifact, check_supported, make_artifact
 from harness.errors import PocketbenchError
 from harness.interpreters import find_python
 from harness.launch import Files
@@ -41,7 +41,7 @@ Outcome = Ready | PocketbenchError
 def make_ready(cache: Cache, model: Model, base: Path, case: Case) -> Ready:
     """Everything for `case`; raises PocketbenchError saying what cannot be had."""
     runtime = RUNTIMES[case.runtime]
-    check_supported(case.runtime, case.precision, case.backend)
+    check_supported(Format.of(case))
     # Also when everything is cached: what is to be measured has to run.
     find_python(runtime.python)
     bundle = wheel_bundle(cache, runtime, case.runtime_version)
@@ -52,7 +52,7 @@ def make_ready(cache: Cache, model: Model, base: Path, case: Case) -> Ready:
         model=prepared,
         feed=feed,
         reference=make_reference(cache, prepared, feed),
-        artifact=make_artifact(cache, prepared, case.runtime, case.precision, case.backend),
+        artifact=make_artifact(cache, prepared, Format.of(case)),
         bundle=bundle,
     )
 

@@ -30,14 +30,6 @@ ONNX = Packages(
     ),
 )
 
-PNNX = Packages(
-    name="pnnx",
-    python="3.11",
-    # Its declared torch is 5 GB and the program does not need it.
-    dependencies=False,
-    requirements=("pnnx==20261020",),
-)
-
 X2PADDLE = Packages(
     name="x2paddle",
     python="3.10",

@@ -13,7 +13,8 @@ import pytest
 from devices.local import LocalDevice
 from harness.bundles import wheel_bundle
 from harness.cache import Cache, file_sha256
-from harness.convert import CONVERTERS, artifact_key, make_artifact
+from harness.convert import CONVERTERS, Format, artifact_key, make_artifact
+from harness.convert.ncnn import pnnx_release
 from harness.convert.rewrite import rewritten
 from harness.environments import environment
 from harness.errors import ConversionError, UnsupportedError
@@ -61,6 +62,10 @@ net (float[1, 16] x) => (float[1, 4] y)
 }
 """
 CONVERTED = ("mnn", "ncnn", "paddlelite")
+
+
+def form(runtime, precision="fp32"):
+    return Format(runtime=runtime, version=RUNTIMES[runtime].default_version, precision=precision)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +116,7 @@ def computed(cache, tmp_path_factory):
     """Converts a model, launches the runner once and gives the first output."""
 
     def compute(model, runtime, precision="fp32", shape=()):
-        made = make_artifact(cache, model, runtime, precision, "cpu")
+        made = make_artifact(cache, model, form(runtime, precision))
         folder = tmp_path_factory.mktemp("launch")
         generator = np.random.default_rng(0)
         for index, tensor in enumerate(model.inputs):
@@ -160,7 +165,7 @@ def test_an_operator_that_a_converter_does_not_know_is_named_and_the_refusal_rem
     cache, unknown, runtime, monkeypatch
 ):
     with pytest.raises(ConversionError, match="Frobnicate") as first:
-        make_artifact(cache, unknown, runtime, "fp32", "cpu")
+        make_artifact(cache, unknown, form(runtime, "fp32"))
     assert first.value.log
 
     def never(*arguments, **options):
@@ -169,7 +174,7 @@ def test_an_operator_that_a_converter_does_not_know_is_named_and_the_refusal_rem
     monkeypatch.setattr(f"harness.convert.{runtime}.run_tool", never)
     again = Cache(cache.root)
     with pytest.raises(ConversionError) as second:
-        make_artifact(again, unknown, runtime, "fp32", "cpu")
+        make_artifact(again, unknown, form(runtime, "fp32"))
 
     assert str(second.value) == str(first.value)
     assert second.value.log == first.value.log
@@ -178,17 +183,17 @@ def test_an_operator_that_a_converter_does_not_know_is_named_and_the_refusal_rem
 
 def test_a_precision_that_a_runtime_does_not_have_is_unsupported(unknown):
     with pytest.raises(UnsupportedError, match="ncnn has no w8 here; it has fp32, fp16, bf16"):
-        artifact_key(unknown, "ncnn", "w8", "cpu")
+        artifact_key(unknown, form("ncnn", "w8"))
 
 
 @pytest.mark.parametrize("runtime", CONVERTERS)
 def test_a_second_conversion_builds_nothing(cache, network, runtime):
     model = network(CONVOLUTION, {"x": (1, 4, 8, 8)}, weights={"w": np.ones((4, 4, 3, 3), np.float32)})
-    first = make_artifact(cache, model, runtime, "fp32", "cpu")
+    first = make_artifact(cache, model, form(runtime, "fp32"))
     assert all((first.path / name).stat().st_size for name in first.record.files.values())
 
     again = Cache(cache.root)
-    second = make_artifact(again, model, runtime, "fp32", "cpu")
+    second = make_artifact(again, model, form(runtime, "fp32"))
 
     assert again.built == []
     assert second == first
@@ -270,4 +275,11 @@ def test_what_an_older_opset_cannot_say_is_a_refusal_with_a_reason(cache, networ
     model = network(text, {"x": (1, 4)}, opset=18)
 
     with pytest.raises(ConversionError, match=r"cannot be said in opset 12.*Mish"):
-        make_artifact(cache, model, "paddlelite", "fp32", "cpu")
+        make_artifact(cache, model, form("paddlelite", "fp32"))
+
+
+def test_an_older_ncnn_is_given_what_a_pnnx_of_its_time_writes():
+    assert pnnx_release("1.0.20261020") == "20261020"
+    assert pnnx_release("1.0.20260526") == "20260526"
+    assert pnnx_release("1.0.20260114") == "20260112"
+    assert pnnx_release("1.0.20230517") == "20240410"

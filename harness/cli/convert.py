@@ -16,7 +16,7 @@ def convert(
 ) -> None:
     """Convert MODEL and say where the artifacts lie, or why there is none."""
     from harness.cache import Cache
-    from harness.convert import artifact_key, make_artifact
+    from harness.convert import Format, artifact_key, make_artifact
     from harness.errors import PocketbenchError
     from harness.matrix import Filters, build_cases, split_names
     from harness.models.prepare import prepare
@@ -30,10 +30,9 @@ def convert(
         with out.status(label):
             try:
                 prepared = prepare(cache, known[model], zoo.parent)
-                what = (prepared, case.runtime, case.precision, case.backend)
                 if force:
-                    cache.forget("artifacts", artifact_key(*what))
-                made = make_artifact(cache, *what)
+                    cache.forget("artifacts", artifact_key(prepared, Format.of(case)))
+                made = make_artifact(cache, prepared, Format.of(case))
             except PocketbenchError as error:
                 failed += 1
                 out.print(f"{label}  {error}", markup=False)

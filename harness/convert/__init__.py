@@ -8,13 +8,13 @@ import msgspec
 
 from harness.cache import Cache, digest_of, file_sha256
 from harness.convert import mnn, ncnn, onnxruntime, paddlelite
-from harness.convert.base import Converter, Request
+from harness.convert.base import Converter, Format, Request
 from harness.errors import UnsupportedError
 from harness.models.prepare import Prepared
 from harness.runtimes import RUNTIMES
-from harness.spec import Artifact, Frozen, Precision
+from harness.spec import Artifact, Frozen
 
-__all__ = ["CONVERTERS", "MadeArtifact", "artifact_key", "make_artifact"]
+__all__ = ["CONVERTERS", "Format", "MadeArtifact", "artifact_key", "check_supported", "make_artifact"]
 
 CONVERTERS: Mapping[str, Converter] = {
     "onnxruntime": onnxruntime.CONVERTER,
@@ -44,48 +44,51 @@ class _Manifest(Frozen, frozen=True, kw_only=True):
     job_options: dict[str, Any]
 
 
-def check_supported(runtime: str, precision: Precision, backend: str) -> None:
+def check_supported(form: Format) -> None:
     """Raise UnsupportedError when the runtime has no such precision or backend."""
-    known = RUNTIMES[runtime]
-    if precision not in known.precisions:
+    known = RUNTIMES[form.runtime]
+    if form.precision not in known.precisions:
         raise UnsupportedError(
-            f"{runtime} has no {precision} here; it has {', '.join(known.precisions)}",
+            f"{form.runtime} has no {form.precision} here; it has {', '.join(known.precisions)}",
         )
-    if backend not in known.backends:
-        raise UnsupportedError(f"{runtime} has no backend {backend!r}; it has {', '.join(known.backends)}")
+    if form.backend not in known.backends:
+        raise UnsupportedError(
+            f"{form.runtime} has no backend {form.backend!r}; it has {', '.join(known.backends)}"
+        )
 
 
-def artifact_key(model: Prepared, runtime: str, precision: Precision, backend: str) -> dict[str, Any]:
+def artifact_key(model: Prepared, form: Format) -> dict[str, Any]:
     """Everything that makes an artifact what it is; its hash is the artifact's name in the cache."""
-    check_supported(runtime, precision, backend)
-    converter = CONVERTERS[runtime]
+    check_supported(form)
+    converter = CONVERTERS[form.runtime]
     return {
         "model": model.sha256,
         "inputs": model.inputs,
-        "converter": converter.name,
-        "options": converter.options(precision, backend),
-        "precision": precision,
-        "backend": backend,
+        "converter": converter.name(form.version),
+        "options": converter.options(form.precision, form.backend),
+        "precision": form.precision,
+        "backend": form.backend,
         "schema": SCHEMA,
     }
 
 
-def make_artifact(
-    cache: Cache, model: Prepared, runtime: str, precision: Precision, backend: str
-) -> MadeArtifact:
+def make_artifact(cache: Cache, model: Prepared, form: Format) -> MadeArtifact:
     """The artifact, converted when it is not there yet.
 
     Raises UnsupportedError (ConversionError with the converter's log) when it cannot be made.
     """
-    key = artifact_key(model, runtime, precision, backend)
-    converter = CONVERTERS[runtime]
+    key = artifact_key(model, form)
+    converter = CONVERTERS[form.runtime]
 
     def build(path: Path) -> None:
-        made = converter.convert(cache, Request(model=model, precision=precision, backend=backend, out=path))
+        request = Request(
+            model=model, version=form.version, precision=form.precision, backend=form.backend, out=path
+        )
+        made = converter.convert(cache, request)
         files = {role: path / name for role, name in made.files.items()}
         record = Artifact(
             key=cache.path("artifacts", key).name,
-            converter=converter.name,
+            converter=converter.name(form.version),
             options=key["options"],
             files=made.files,
             size_bytes=sum(file.stat().st_size for file in files.values()),

@@ -2,17 +2,37 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness.cache import Cache
 from harness.models.prepare import Prepared
-from harness.spec import Frozen, Precision
+from harness.spec import Case, Frozen, Precision
+
+
+class Format(Frozen, frozen=True, kw_only=True):
+    """What an artifact is made for: older versions of a runtime cannot read what newer converters write."""
+
+    runtime: str
+    version: str
+    precision: Precision
+    backend: str = "cpu"
+
+    @classmethod
+    def of(cls, case: Case) -> Self:
+        """The format that `case` needs."""
+        return cls(
+            runtime=case.runtime,
+            version=case.runtime_version,
+            precision=case.precision,
+            backend=case.backend,
+        )
 
 
 class Request(Frozen, frozen=True, kw_only=True):
-    """Convert `model` to `precision` for a runtime's `backend`, into the directory `out`."""
+    """Convert `model` to `precision` for a runtime's `version` and `backend`, into the directory `out`."""
 
     model: Prepared
+    version: str
     precision: Precision
     backend: str
     out: Path
@@ -26,12 +46,12 @@ class Converted(Frozen, frozen=True, kw_only=True):
 
 
 class Converter(Frozen, frozen=True, kw_only=True):
-    """A converter at its version.
+    """A converter: `name(version)` says which one, at which version, serves that version of the runtime.
 
     `options(precision, backend)` are the settings that distinguish one conversion from another; they are
     part of the artifact's key. `convert` raises ConversionError with the log when it cannot.
     """
 
-    name: str
+    name: Callable[[str], str]
     options: Callable[[Precision, str], dict[str, Any]]
     convert: Callable[[Cache, Request], Converted]

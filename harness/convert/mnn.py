@@ -14,13 +14,6 @@ from harness.runtimes.mnn import MNN
 from harness.spec import Precision
 from harness.toolchains import TOOLS, require_files, run_tool
 
-TOOLCHAIN = Packages(
-    name="mnnconvert",
-    python=MNN.python,
-    dependencies=False,
-    requirements=MNN.packages(MNN.default_version),
-)
-
 FLAGS: dict[Precision, list[str]] = {
     "fp32": [],
     "fp16": ["--fp16"],
@@ -39,7 +32,7 @@ def _options(precision: Precision, backend: str) -> dict[str, Any]:
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
-    tools = environment(cache, TOOLCHAIN)
+    tools = environment(cache, _toolchain(request.version))
     target = request.out / "model.mnn"
     lifted = request.out / "lifted.onnx"
     model = request.model.frozen
@@ -62,4 +55,11 @@ def _convert(cache: Cache, request: Request) -> Converted:
     return Converted(files={"mnn": target.name})
 
 
-CONVERTER = Converter(name=f"mnnconvert@{MNN.default_version}", options=_options, convert=_convert)
+def _toolchain(version: str) -> Packages:
+    """The converter of the runtime's own version."""
+    return Packages(
+        name="mnnconvert", python=MNN.python, dependencies=False, requirements=MNN.packages(version)
+    )
+
+
+CONVERTER = Converter(name=lambda version: f"mnnconvert@{version}", options=_options, convert=_convert)

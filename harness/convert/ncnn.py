@@ -8,12 +8,28 @@ from typing import Any
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Request
 from harness.convert.rewrite import rewritten, version_of
-from harness.environments import environment
+from harness.environments import Packages, environment
 from harness.errors import ConversionError
 from harness.spec import Precision
-from harness.toolchains import PNNX, require_files, run_tool
+from harness.toolchains import require_files, run_tool
 
 TYPES = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
+
+RELEASES = (
+    "20261020",
+    "20260526",
+    "20260409",
+    "20260112",
+    "20251119",
+    "20250930",
+    "20250819",
+    "20250530",
+    "20250430",
+    "20241223",
+    "20240819",
+    "20240410",
+)
+"""Releases of pnnx, by date as ncnn's are; ncnn reads what a pnnx of its time or before wrote."""
 
 NO_BATCH = 233
 """What pnnx calls the batch axis of a tensor that has none."""
@@ -33,7 +49,7 @@ def _options(precision: Precision, backend: str) -> dict[str, Any]:
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
-    tools = environment(cache, PNNX)
+    tools = environment(cache, _toolchain(request.version))
     source = rewritten(cache, FLATTEN, request.model.frozen, request.out / "model.flat.onnx")
     if request.precision == "fp16":
         source = rewritten(cache, LIFT, source, request.out / "model.lifted.onnx")
@@ -83,4 +99,22 @@ def _batch_axes(script: str, inputs: int) -> list[int | None]:
     return axes
 
 
-CONVERTER = Converter(name=PNNX.requirements[0], options=_options, convert=_convert)
+def _toolchain(version: str) -> Packages:
+    return Packages(
+        name="pnnx",
+        python="3.11",
+        # Its declared torch is 5 GB and the program does not need it.
+        dependencies=False,
+        requirements=(f"pnnx=={pnnx_release(version)}",),
+    )
+
+
+def pnnx_release(version: str) -> str:
+    """The newest known pnnx that is no younger than ncnn `version` (`1.0.20260526`), or the oldest known."""
+    date = version.rpartition(".")[2]
+    return max((release for release in RELEASES if release <= date), default=RELEASES[-1])
+
+
+CONVERTER = Converter(
+    name=lambda version: f"pnnx@{pnnx_release(version)}", options=_options, convert=_convert
+)

@@ -10,6 +10,8 @@ from harness.environments import environment
 from harness.spec import Precision
 from harness.toolchains import ONNX, TOOLS, require_files, run_tool
 
+ONNX_CONVERTER = "onnxconverter-common@1.16.0"
+
 FP16_KEPT = ("Resize",)
 """Operators left in fp32: onnxruntime's half-precision Resize rejects the float scales beside it."""
 
@@ -37,4 +39,4 @@ def _convert(cache: Cache, request: Request) -> Converted:
     return Converted(files={"onnx": target.name})
 
 
-CONVERTER = Converter(name="onnxconverter-common@1.16.0", options=_options, convert=_convert)
+CONVERTER = Converter(name=lambda _version: ONNX_CONVERTER, options=_options, convert=_convert)

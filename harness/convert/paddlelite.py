@@ -14,13 +14,6 @@ from harness.runtimes.paddlelite import PADDLELITE
 from harness.spec import Precision
 from harness.toolchains import TOOLS, X2PADDLE, require_files, run_tool
 
-OPT = Packages(
-    name="paddle_lite_opt",
-    python=PADDLELITE.python,
-    dependencies=False,
-    requirements=PADDLELITE.packages(PADDLELITE.default_version),
-)
-
 X2PADDLE_OPSET = 12
 """x2paddle reads opsets to 15, but takes axes for unknown where they are an input, as they are from 13 on."""
 
@@ -52,7 +45,7 @@ def _convert(cache: Cache, request: Request) -> Converted:
         return Converted(
             files={"pdmodel": "model.pdmodel", "pdiparams": "model.pdiparams"}, job_options=names
         )
-    tools = environment(cache, OPT)
+    tools = environment(cache, _opt(request.version))
     printed = run_tool(
         "paddle_lite_opt",
         tools.command(
@@ -110,6 +103,18 @@ def _unsupported_operators(printed: str) -> str:
     return ""
 
 
+def _opt(version: str) -> Packages:
+    """The optimiser of the runtime's own version."""
+    return Packages(
+        name="paddle_lite_opt",
+        python=PADDLELITE.python,
+        dependencies=False,
+        requirements=PADDLELITE.packages(version),
+    )
+
+
 CONVERTER = Converter(
-    name=f"{X2PADDLE.requirements[0]}+{X2PADDLE.requirements[1]}", options=_options, convert=_convert
+    name=lambda version: f"{X2PADDLE.requirements[0]}+{X2PADDLE.requirements[1]}+opt@{version}",
+    options=_options,
+    convert=_convert,
 )

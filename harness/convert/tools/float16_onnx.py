@@ -2,15 +2,15 @@
 
 import json
 import sys
+from pathlib import Path
 
 import onnx
 from onnxconverter_common import float16
 
 
-def main(path):
+def main(path: str) -> None:
     """Do what the order at `path` says: {model, out, keep_io_types, op_block_list}."""
-    with open(path) as stream:
-        order = json.load(stream)
+    order = json.loads(Path(path).read_text("utf-8"))
     blocked = [*float16.DEFAULT_OP_BLOCK_LIST, *order["op_block_list"]]
     model = float16.convert_float_to_float16(
         onnx.load(order["model"]), keep_io_types=order["keep_io_types"], op_block_list=blocked

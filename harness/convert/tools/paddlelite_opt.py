@@ -5,7 +5,7 @@ import sys
 from paddlelite import lite
 
 
-def main(model, parameters, out, targets):
+def main(model: str, parameters: str, out: str, targets: str) -> None:
     """Optimise a Paddle model for `targets` into a naive buffer."""
     optimizer = lite.Opt()
     optimizer.set_model_file(model)
