@@ -20,6 +20,10 @@ _STOP_TIMEOUT_S = 15.0
 """How long the guard may take to kill everything; longer than its own limit, so that it can report."""
 
 
+_running: "set[_Leash]" = set()
+"""Like the kernel's table of our children: what `stop_running` has to end."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """What to run, fully spelled out: `env` is the whole environment, `cwd` an absolute path."""
@@ -43,6 +47,8 @@ def run_contained(device: str, command: Command, *, stdin: bytes, timeout_s: flo
     """
     with ExitStack() as stack:
         leash = _Leash(stack, command)
+        _running.add(leash)
+        stack.callback(_running.discard, leash)
         guard = leash.guard
         try:
             stdout, stderr = guard.communicate(stdin, timeout=timeout_s)
@@ -61,6 +67,12 @@ def run_contained(device: str, command: Command, *, stdin: bytes, timeout_s: flo
                 guard.wait(_STOP_TIMEOUT_S)
             raise
         return _completed(device, command, leash, stdout, stderr)
+
+
+def stop_running() -> None:
+    """End every command that other threads of this process are running; they see DeviceError."""
+    for leash in tuple(_running):
+        leash.let_go()
 
 
 class _Leash:

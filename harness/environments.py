@@ -122,6 +122,9 @@ def _install_error(packages: Packages, printed: str, folder: Path) -> Pocketbenc
             "Connect once, or point uv at a mirror (UV_DEFAULT_INDEX, UV_FIND_LINKS). "
             f"uv said: {_tail(printed)}"
         )
+    if "there is no version of" in printed.lower():
+        # Asked for by name, so not this machine's lack: the cell fails instead of being passed over.
+        return PocketbenchError(f"{packages.name} does not exist: {_tail(printed)}")
     return UnsupportedError(
         f"{packages.name} cannot be installed for Python {packages.python}"
         f"{' on ' + packages.platform if packages.platform else ''}: {_tail(printed)}"

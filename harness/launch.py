@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -126,7 +127,9 @@ def launch(
                 )
             return _collect(device, folder, local, done, index=index, outputs=outputs)
     finally:
-        device.remove(folder)
+        # A folder that cannot be removed must not cost what was measured in it.
+        with suppress(DeviceError):
+            device.remove(folder)
 
 
 class _Versioned(msgspec.Struct, frozen=True):

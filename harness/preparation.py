@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from devices.base import DeviceError
+from devices.process import stop_running
 from harness.bundles import Bundle, wheel_bundle
 from harness.cache import Cache
 from harness.convert import Format, MadeArtifact, check_supported, make_artifact
@@ -81,6 +82,8 @@ def make_all_ready(
                 report(futures[future], done, len(futures))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            # Their threads would otherwise be waited for, however long a converter takes.
+            stop_running()
             raise
     return outcomes
 

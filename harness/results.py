@@ -97,7 +97,8 @@ class RunWriter:
 
     def _explained(self, error: OSError, needed: int) -> PocketbenchError:
         kept = _count_lines(self._path)
-        done = f"the {kept} measurements before it are kept; --resume {self.info.run_id} goes on from there"
+        before = "1 measurement before it is" if kept == 1 else f"{kept} measurements before it are"
+        done = f"the {before} kept; --resume {self.info.run_id} goes on from there"
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             free = _free_bytes(self.directory)
             return PocketbenchError(

@@ -14,7 +14,7 @@ from devices.local import LocalDevice
 from harness.bundles import wheel_bundle
 from harness.cache import Cache, file_sha256
 from harness.convert import CONVERTERS, Format, artifact_key, make_artifact
-from harness.convert.ncnn import pnnx_release
+from harness.convert.ncnn import _batch_axes, pnnx_release
 from harness.convert.rewrite import rewritten
 from harness.environments import environment
 from harness.errors import ConversionError, UnsupportedError
@@ -283,3 +283,12 @@ def test_an_older_ncnn_is_given_what_a_pnnx_of_its_time_writes():
     assert pnnx_release("1.0.20260526") == "20260526"
     assert pnnx_release("1.0.20260114") == "20260112"
     assert pnnx_release("1.0.20230517") == "20240410"
+
+
+def test_the_batch_axis_is_read_from_what_old_and_new_pnnx_write():
+    inputs = [TensorSpec(name="x", shape=(1, 3, 8, 8)), TensorSpec(name="state", shape=(2, 1, 4))]
+    new = 'ex.input("in0", ncnn.Mat(in0.numpy(), batch_index=0).clone())\n'
+    new += 'ex.input("in1", ncnn.Mat(in1.numpy(), batch_index=233).clone())\n'
+    old = 'ex.input("in0", ncnn.Mat(in0.squeeze(0).numpy()).clone())\n'
+    old += 'ex.input("in1", ncnn.Mat(in1.squeeze(0).numpy()).clone())\n'
+    assert _batch_axes(new, inputs) == _batch_axes(old, inputs) == [0, None]

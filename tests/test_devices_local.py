@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from devices.base import CommandTimeoutError, DeviceError, TransientDeviceError
 from devices.local import LocalDevice
+from devices.process import stop_running
 
 # A daemon of the wild: it left its session and parent, cleared its environment, is deaf to signals.
 DAEMON = """
@@ -448,3 +450,18 @@ def test_stopping_one_command_leaves_another_of_the_same_session_alone(device):
         device.run(["sleep", "300"], timeout_s=0.3)
     thread.join()
     assert ended[0].stdout == b"whole\n"
+
+
+def test_another_thread_can_end_what_is_running(tmp_path):
+    def run():
+        with LocalDevice("host", str(tmp_path), exclusive=False) as device:
+            device.run(["sleep", "60"], timeout_s=60)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        began = time.monotonic()
+        while not running.done() and time.monotonic() - began < 30:
+            stop_running()
+            time.sleep(0.05)
+        with pytest.raises(DeviceError):
+            running.result(timeout=30)

@@ -5,6 +5,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import msgspec
 import pytest
 from samples import RUN_ID, case, measurement, run_info
 
@@ -215,3 +216,16 @@ def test_a_missing_driver_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(PocketbenchError, match=r"install pocketbench\[postgres\]"):
         History("postgresql://bench@127.0.0.1:1/history")
+
+
+def test_a_trend_holds_what_was_measured_oldest_first(tmp_path):
+    with History(default_url(tmp_path)) as history:
+        for day, latency in ((1, 20.0), (2, None), (3, 22.0)):
+            run = f"2026112{day}-000000-aaaaaaaaaa"
+            changes = {} if latency else {"status": "crashed", "latency": None, "launches": ()}
+            done = measurement(run_id=run, centre_ms=latency or 1.0)
+            history.record(run_info(run_id=run), msgspec.structs.replace(done, **changes))
+        key, fingerprint = done.case.key, done.device_fingerprint
+        assert [point.latency_ms for point in history.trend(key, fingerprint)] == [20.0, 22.0]
+        assert [point.latency_ms for point in history.trend(key, fingerprint, limit=1)] == [22.0]
+        assert history.trend(key, "another device") == []

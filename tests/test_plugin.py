@@ -403,3 +403,33 @@ def test_a_disk_without_any_room_is_told_before_anything_is_measured(small_resul
         r"^ERROR: cannot make the results directory .*No space left", session.printed, re.MULTILINE
     )
     assert "Traceback" not in session.printed
+
+
+def test_another_version_is_alternated_on_the_device_and_gives_the_verdict(project):
+    session = project.pytest(*ONE_CASE, "--against", "onnxruntime@1.30.0", "-v")
+    assert session.exit_code in {0, 1}, session.printed
+    (done,) = session.measurements
+    assert done.against.engine == "onnxruntime@1.30.0"
+    assert not done.against.reason
+    assert len(done.against.pairs) == 2
+    assert all(pair.candidate_ns and pair.against_ns for pair in done.against.pairs)
+    assert done.verdict.kind in {"ok", "regressed", "improved", "inconclusive"}
+    assert "against onnxruntime@1.30.0" in done.verdict.reason
+    assert re.search(
+        r"[+-]\d+\.\d % against onnxruntime@1\.30\.0|no slower than onnxruntime", session.printed
+    )
+
+
+@pytest.mark.parametrize(
+    ("against", "told"),
+    [
+        ("ncnn@1.0.20260526", "meets no case of another version of ncnn"),
+        ("onnxruntime", "lacks a version"),
+        ("onnxruntim@1.30.0", "Did you mean onnxruntime?"),
+    ],
+)
+def test_what_cannot_be_alternated_is_told_before_anything_is_measured(project, against, told):
+    session = project.pytest(*ONE_CASE, "--against", against)
+    assert session.exit_code == 4
+    assert told in session.printed
+    assert not list(session.results.glob("*"))

@@ -1,5 +1,6 @@
 """Make artifacts: a prepared model, converted for one runtime and precision, cached by what made it."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def artifact_key(model: Prepared, form: Format) -> dict[str, Any]:
         "inputs": model.inputs,
         "converter": converter.name(form.version),
         "options": converter.options(form.precision, form.backend),
+        "code": file_sha256(Path(inspect.getfile(converter.convert)))[:12],
         "precision": form.precision,
         "backend": form.backend,
         "schema": SCHEMA,

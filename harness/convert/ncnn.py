@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from harness.convert.base import Converted, Converter, Request
 from harness.convert.rewrite import rewritten, version_of
 from harness.environments import Packages, environment
 from harness.errors import ConversionError
-from harness.spec import Precision
+from harness.spec import Precision, TensorSpec
 from harness.toolchains import require_files, run_tool
 
 TYPES = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
@@ -73,7 +74,7 @@ def _convert(cache: Cache, request: Request) -> Converted:
     # Not by size: a network without weights has an empty file of them.
     if not weights.is_file():
         raise ConversionError(f"pnnx wrote {param.name} and no {weights.name}", printed)
-    axes = _batch_axes((request.out / "model_ncnn.py").read_text(), len(request.model.inputs))
+    axes = _batch_axes((request.out / "model_ncnn.py").read_text(), request.model.inputs)
     for leftover in request.out.glob("model*"):
         if leftover not in {param, weights}:
             leftover.unlink()
@@ -88,14 +89,18 @@ def _refuse_unknown_layers(param: Path, printed: str) -> None:
         raise ConversionError(f"ncnn has no layer for {', '.join(unknown)}", printed)
 
 
-def _batch_axes(script: str, inputs: int) -> list[int | None]:
-    """Which axis of each input pnnx took for the batch, from the test script that it writes."""
+def _batch_axes(script: str, inputs: Sequence[TensorSpec]) -> list[int | None]:
+    """Which axis of each input pnnx took for the batch, from the test script that it writes.
+
+    Newer releases write `batch_index=0` or NO_BATCH, older ones `squeeze(0)`, which leaves an axis that is
+    not of size one.
+    """
     axes: list[int | None] = []
-    for index in range(inputs):
+    for index, tensor in enumerate(inputs):
         line = re.search(rf'ex\.input\("in{index}",(.*)\)', script)
-        found = re.search(r"batch_index=(\d+)", line.group(1)) if line else None
+        found = re.search(r"(?:batch_index=|squeeze\()(\d+)", line.group(1)) if line else None
         axis = int(found.group(1)) if found else NO_BATCH
-        axes.append(None if axis == NO_BATCH else axis)
+        axes.append(axis if axis < len(tensor.shape) and tensor.shape[axis] == 1 else None)
     return axes
 
 
