@@ -388,7 +388,7 @@ def test_a_disk_that_fills_up_ends_the_session_with_one_message_and_keeps_what_w
     assert session.printed.count("no space left for the results") == 1, session.printed
     message = re.search("no space left for the results.*", session.printed)[0]
     assert re.search(r"[\d.]+ KiB needed, [\d.]+ KiB free", message)
-    assert "the 1 measurements before it are kept" in message
+    assert "the 1 measurement before it is kept" in message
     assert "--resume" in message
     assert "Traceback" not in session.printed
     assert "INTERNALERROR" not in session.printed
