@@ -87,7 +87,7 @@ def one_pair(
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "job.json").write_bytes(msgspec.json.encode(job_of(ready, staged)))
-        environment = {**staged.environment, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = dict(staged.environment)
         arms = [
             {"command": [*staged.command, "job.json", "--serve"], "cwd": scratch, "env": environment},
             {"command": bare_command(ready, staged, python), "cwd": scratch, "env": environment},

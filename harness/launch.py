@@ -75,7 +75,6 @@ def stage(
         command=tuple(part.format(python=python) for part in bundle.entry),
         environment={
             "PYTHONPATH": f"{runner_path}:{bundle_path}/site",
-            "PYTHONDONTWRITEBYTECODE": "1",
             **environment,
         },
         files={role: f"{artifact_path}/{name}" for role, name in artifact.names.items()},

@@ -8,8 +8,6 @@ import os
 import time
 from typing import Any, TextIO
 
-import numpy as np
-
 from . import machine, timing
 from .backends import open_backend
 
@@ -32,8 +30,8 @@ class Launch:
         self.samples: list[int] = []
         self.started: list[int] = []
         self.backend: Any = None
-        self.feeds: list[np.ndarray[Any, Any]] = []
-        self.outputs: list[np.ndarray[Any, Any]] = []
+        self.feeds: list[Any] = []
+        self.outputs: list[Any] = []
 
     def prepare(self) -> None:
         """Everything up to the end of the first inference."""
@@ -41,7 +39,10 @@ class Launch:
         began = time.perf_counter()
         self.backend = open_backend(self.job)
         self.result["import_s"] = time.perf_counter() - began
-        self.feeds = [_feed(item) for item in self.job["inputs"]]
+        # Not before: numpy is a part of what importing the runtime costs.
+        from . import arrays
+
+        self.feeds = [arrays.read_feed(item) for item in self.job["inputs"]]
 
         self._stage("load")
         self.memory["before_load_rss_bytes"] = machine.rss_bytes()
@@ -89,12 +90,10 @@ class Launch:
         self._stage("outputs")
         self.memory["peak_rss_bytes"] = machine.peak_rss_bytes()
         self.memory["pss_bytes"] = machine.pss_bytes()
+        from . import arrays
+
         folder = os.path.join(self.directory, "outputs")
-        os.makedirs(folder, exist_ok=True)
-        described = []
-        for index, (spec, array) in enumerate(zip(self.job["outputs"], self.outputs)):
-            np.save(os.path.join(folder, "%d.npy" % index), array)
-            described.append({"name": spec["name"], "shape": array.shape, "dtype": array.dtype.name})
+        described = arrays.write_outputs(folder, self.job["outputs"], self.outputs)
         self.result.update(
             runtime=self.job["runtime"],
             runtime_version=self.backend.version,
@@ -110,9 +109,7 @@ class Launch:
         )
         path = os.path.join(self.directory, "result.json")
         with open(path + ".part", "w") as stream:
-            json.dump(self.result, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+            stream.write(json.dumps(self.result))
         os.rename(path + ".part", path)
         self._stage("done")
 
@@ -132,12 +129,3 @@ class Launch:
     def _stage(self, name: str) -> None:
         with open(os.path.join(self.directory, "stage"), "w") as stream:
             stream.write(name)
-
-
-def _feed(item: dict[str, Any]) -> np.ndarray[Any, Any]:
-    array = np.ascontiguousarray(np.load(item["file"]))
-    # ascontiguousarray makes scalars one-dimensional.
-    array = array.reshape(item["shape"])
-    if array.dtype.name != item["dtype"]:
-        raise SystemExit("feed %s is %s, the job says %s" % (item["name"], array.dtype.name, item["dtype"]))
-    return array

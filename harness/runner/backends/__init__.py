@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .base import RunnerError
+from .errors import RunnerError
 
 __all__ = ["RunnerError", "open_backend"]
 

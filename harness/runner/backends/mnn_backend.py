@@ -7,7 +7,8 @@ from typing import Any
 import MNN
 import numpy as np
 
-from .base import RunnerError, as_expected
+from .errors import RunnerError
+from .shapes import as_expected
 
 FORWARD_TYPES = {0: "CPU", 13: "CPU (extension)", 1: "Metal", 2: "CUDA", 3: "OpenCL", 5: "NNAPI", 7: "Vulkan"}
 PRECISION = {"fp32": "high", "fp16": "low", "w8": "high", "w4": "high"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from .base import RunnerError
+from .errors import RunnerError
 
 
 class Backend:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from paddlelite import lite
 
-from .base import RunnerError, as_expected
+from .errors import RunnerError
+from .shapes import as_expected
 
 
 class Backend:

@@ -1,19 +1,10 @@
-"""What the backends share."""
+"""Shapes of what runtimes give back."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Sequence
 
 import numpy as np
-
-
-class RunnerError(SystemExit):
-    """Ends the runner with exit code 3 and one line on stderr."""
-
-    def __init__(self, message: str) -> None:
-        sys.stderr.write("runner: %s\n" % message)
-        super().__init__(3)
 
 
 def as_expected(array: np.ndarray[Any, Any], shape: Sequence[int]) -> np.ndarray[Any, Any]:
