@@ -1,9 +1,10 @@
 """What the default run costs: `uv run python benchmarks/default_run.py [--cold]`
 
 Runs `pytest suites/ --device=local` as a user does and prints its wall time, and that over the process time
-that no harness could avoid: for every launch the interpreter's start (measured bare, in the same run), the
-runtime's import, load, first inference, warm-up and timed iterations. Asked for: at most 1.15, and under 4
-minutes warm; with --cold (empty caches: every package, bundle and conversion is made) under 12 minutes.
+that no harness could avoid: for every launch a bare process that imports numpy (inputs are its arrays) and
+the runtime, measured in the same environment and run, and the launch's load, first inference, warm-up and
+timed iterations. Asked for: at most 1.15, and under 4 minutes warm; with --cold (empty caches: every package,
+bundle and conversion is made) under 12 minutes.
 """
 
 import argparse
@@ -19,9 +20,10 @@ import machine
 
 from harness.environments import ISOLATED
 from harness.results import RunStore, StoredRun
-from harness.spec import RunnerResult
+from harness.spec import Measurement, RunnerResult
 
 PROJECT = Path(__file__).parent.parent
+MODULES = {"onnxruntime": "onnxruntime", "mnn": "MNN", "ncnn": "ncnn", "paddlelite": "paddlelite.lite"}
 
 
 def main() -> None:
@@ -68,27 +70,35 @@ def sum_unavoidable(stored: StoredRun) -> tuple[float, int]:
     total, launches = 0.0, 0
     for measurement in stored.measurements:
         for result in measurement.results:
-            python = measurement.command[0]
-            if python not in starts:
-                starts[python] = interpreter_start_s(python)
-            total += starts[python] + spent_s(result)
+            runtime = measurement.case.runtime
+            if runtime not in starts:
+                starts[runtime] = bare_import_s(measurement)
+            total += starts[runtime] + spent_s(result)
             launches += 1
     return total, launches
 
 
 def spent_s(result: RunnerResult) -> float:
-    """Import to last timed iteration of one launch."""
+    """Load to last timed iteration of one launch."""
     warmup_s = sum(result.warmup.samples_ns) / 1e9
     timed_s = sum(result.samples_ns) / 1e9
-    return result.import_s + result.load_s + result.first_s + warmup_s + timed_s
+    return result.load_s + result.first_s + warmup_s + timed_s
 
 
-def interpreter_start_s(python: str) -> float:
-    """Median seconds that an isolated interpreter with nothing to do takes."""
+def bare_import_s(measurement: Measurement) -> float:
+    """Median seconds of a process that imports numpy and the runtime and does nothing else."""
+    python, module = measurement.command[0], MODULES[measurement.case.runtime]
+    environment = dict(os.environ) | measurement.environment
     taken = []
     for _ in range(11):
         began = time.monotonic()
-        subprocess.run([python, *ISOLATED, "-c", "pass"], check=True)
+        subprocess.run(
+            [python, *ISOLATED, "-c", f"import numpy, {module}"],
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         taken.append(time.monotonic() - began)
     return statistics.median(taken)
 

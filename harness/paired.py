@@ -8,8 +8,6 @@ over the logarithms of the pairs' ratios.
 import math
 import statistics
 
-from scipy.special import stdtrit
-
 from harness.spec import Against, Pair, Verdict, VerdictKind
 from harness.stats import Ratio
 
@@ -26,6 +24,9 @@ def paired_ratio(against: Against, confidence: float = 0.95) -> Ratio:
     logs = [math.log(pair_ratio(pair)) for pair in against.pairs]
     if len(logs) < 2:
         raise ValueError("an interval needs at least two pairs")
+    # Half a second to load, and only a session that alternates needs it.
+    from scipy.special import stdtrit  # noqa: PLC0415
+
     centre = statistics.fmean(logs)
     reach = (
         float(stdtrit(len(logs) - 1, 0.5 + confidence / 2)) * statistics.stdev(logs) / math.sqrt(len(logs))

@@ -42,8 +42,8 @@ EFFORTS = {
             launches=3,
             pairs=5,
             pair_s=2.0,
-            warmup=WarmupPlan(max_s=0.8),
-            timing=TimingPlan(target_s=0.5),
+            warmup=WarmupPlan(max_s=1.0),
+            timing=TimingPlan(target_s=0.75),
         ),
         Effort(
             name="nightly",
