@@ -42,7 +42,7 @@ def main() -> None:
             run_suite(folder / "before", [*pytest_arguments, "--effort=quick"], environment)
         wall_s = run_suite(folder / "results", pytest_arguments, environment)
         stored = RunStore(folder / "results").load("last")
-    unavoidable_s, launches = sum_unavoidable(stored)
+        unavoidable_s, launches = sum_unavoidable(stored)
     limit_min = 12 if given.cold else 4
     print(f"cases {len(stored.measurements)}, launches {launches}")
     print(f"wall time          {wall_s:8.1f} s   asked: under {limit_min * 60} s")

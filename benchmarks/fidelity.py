@@ -49,9 +49,6 @@ def main() -> None:
             except Exception as error:  # noqa: BLE001 - a cell that cannot be measured has no fidelity
                 print(f"{case.model + ' ' + case.runtime:34} not measured: {error}")
                 continue
-            if case.runtime in {"ncnn", "paddlelite"} and len(ready.model.inputs) > 1:
-                print(f"{case.model + ' ' + case.runtime:34} left out: the plain script feeds one input")
-                continue
             ratios, bare_ms = zip(
                 *(one_pair(device, ready, cache, given.seconds, number) for number in range(given.pairs)),
                 strict=True,
@@ -135,11 +132,19 @@ def bare_command(ready: Ready, staged: Staged, python: str) -> list[str]:
     """The plain script of the case's runtime, on the same files."""
     files, threads = staged.files, str(ready.case.threads)
     named = [f"{item.name}={item.file}" for item in staged.inputs]
+    options = ready.artifact.job_options
+    axes = options.get("batch_axes", [None] * len(named))
+    with_axes = [
+        item.file if axis is None else f"{item.file}:{axis}"
+        for item, axis in zip(staged.inputs, axes, strict=True)
+    ]
+    names = options.get("input_names", {})
+    renamed = [f"{names.get(item.name, item.name)}={item.file}" for item in staged.inputs]
     arguments = {
         "onnxruntime": lambda: [files["onnx"], threads, *named],
         "mnn": lambda: [files["mnn"], threads, *named],
-        "ncnn": lambda: [files["param"], files["bin"], threads, staged.inputs[0].file],
-        "paddlelite": lambda: [files["pdmodel"], files["pdiparams"], threads, staged.inputs[0].file],
+        "ncnn": lambda: [files["param"], files["bin"], threads, *with_axes],
+        "paddlelite": lambda: [files["pdmodel"], files["pdiparams"], threads, *renamed],
     }[ready.case.runtime]()
     return [python, "-s", "-S", str(BARE / f"{ready.case.runtime}_loop.py"), *arguments]
 

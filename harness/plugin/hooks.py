@@ -33,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
     config.stash[SESSION] = state
+    config.addinivalue_line("markers", "parity: judges outputs, so a known deviation of outputs concerns it")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -87,12 +87,11 @@ def record_outcome(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def expect(item: pytest.Item, expectation: Expectation | None) -> None:
     """Mark `item` as a strict expected failure when its case is known to deviate.
 
-    Wrong outputs concern the parity test alone; a case that cannot be measured concerns every test of it.
+    Wrong outputs concern tests marked `parity` alone; a case that cannot be measured, all of them.
     """
     if expectation is None:
         return
-    about_parity = "parity" in item.name.partition("[")[0]
-    if expectation.expect != "parity" or about_parity:
+    if expectation.expect != "parity" or item.get_closest_marker("parity"):
         item.add_marker(pytest.mark.xfail(reason=expectation.reason, strict=True))
 
 

@@ -33,17 +33,21 @@ class Backend:
             if code != 0:
                 raise RunnerError("ncnn cannot load the %s file (code %d)" % (name, code))
         axes = job["options"].get("batch_axes", [])
-        self.axes = axes + [None] * (len(job["inputs"]) - len(axes))
+        # An index per input that drops its batch axis: cheaper in the timed span than a function.
+        self.views = [_without_axis(axis) for axis in axes + [None] * (len(job["inputs"]) - len(axes))]
         self.inputs = ["in%d" % index for index in range(len(job["inputs"]))]
-        self.outputs = [("out%d" % i, spec["shape"], spec["dtype"]) for i, spec in enumerate(job["outputs"])]
+        self.outputs = [
+            ("out%d" % index, tuple(spec["shape"]), np.dtype(spec["dtype"]))
+            for index, spec in enumerate(job["outputs"])
+        ]
         self._check_blobs()
 
     def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Copy in, extract every output, copy out."""
         kept = []
         with self.net.create_extractor() as extractor:
-            for name, axis, feed in zip(self.inputs, self.axes, feeds):
-                array = feed if axis is None else np.squeeze(feed, axis)
+            for name, view, feed in zip(self.inputs, self.views, feeds):
+                array = feed[view]
                 # The Mat borrows the array's memory: both live until the extractor is done.
                 mat = ncnn.Mat(array).clone()
                 kept.append((array, mat))
@@ -54,11 +58,14 @@ class Backend:
                     )
             return [self._extract(extractor, *output) for output in self.outputs]
 
-    def _extract(self, extractor: Any, name: str, shape: list[int], dtype: str) -> np.ndarray[Any, Any]:
+    def _extract(self, extractor: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
         code, mat = extractor.extract(name)
         if code != 0:
             raise RunnerError("ncnn cannot compute %s (code %d)" % (name, code))
-        return as_expected(np.array(mat).astype(dtype, copy=False), shape)
+        array = np.array(mat)
+        if array.dtype != dtype:
+            array = array.astype(dtype)
+        return as_expected(array, shape)
 
     def _check_blobs(self) -> None:
         present = set(self.net.input_names()) | set(self.net.output_names())
@@ -67,3 +74,7 @@ class Backend:
             raise RunnerError(
                 "the converted model has no %s; it has %s" % (", ".join(missing), sorted(present))
             )
+
+
+def _without_axis(axis: int | None) -> tuple[Any, ...]:
+    return (Ellipsis,) if axis is None else (slice(None),) * axis + (0,)

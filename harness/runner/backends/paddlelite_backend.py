@@ -38,7 +38,7 @@ class Backend:
         renamed = job["options"].get("input_names", {})
         asked = [renamed.get(item["name"], item["name"]) for item in job["inputs"]]
         self.inputs = [self._input_index(names, name) for name in asked]
-        self.outputs = job["outputs"]
+        self.shapes = [tuple(spec["shape"]) for spec in job["outputs"]]
 
     def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Copy in, run, copy out."""
@@ -46,8 +46,8 @@ class Backend:
             self.predictor.get_input(index).from_numpy(feed)
         self.predictor.run()
         return [
-            as_expected(self.predictor.get_output(index).numpy(), spec["shape"])
-            for index, spec in enumerate(self.outputs)
+            as_expected(self.predictor.get_output(index).numpy(), shape)
+            for index, shape in enumerate(self.shapes)
         ]
 
     @staticmethod

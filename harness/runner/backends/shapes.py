@@ -7,13 +7,12 @@ from typing import Any, Sequence
 import numpy as np
 
 
-def as_expected(array: np.ndarray[Any, Any], shape: Sequence[int]) -> np.ndarray[Any, Any]:
+def as_expected(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """`array` in the reference's `shape` when they differ only by dimensions of size one.
 
     Runtimes without a batch dimension leave such dimensions out; any other difference is left as it is,
     for parity to judge.
     """
-    shape = tuple(shape)
     if array.shape != shape and _without_ones(array.shape) == _without_ones(shape):
         return array.reshape(shape)
     return array
