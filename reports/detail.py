@@ -204,8 +204,10 @@ def _lines(launches: Sequence[LaunchResult]) -> tuple[Line, ...]:
 
 
 def _ending(launch: LaunchResult) -> str:
+    if launch.status == "measured":
+        return "well"
     parts = [
-        "well" if launch.status == "measured" else launch.status,
+        launch.status,
         f"in {launch.stage}" if launch.stage else "",
         launch.signal or "",
         f"exit {launch.exit_code}" if launch.exit_code else "",
