@@ -19,7 +19,7 @@ from devices.local import LocalDevice
 from harness.cache import Cache
 from harness.interpreters import find_python
 from harness.launch import Staged, feed_files, runner_tree, stage
-from harness.matrix import Filters
+from harness.matrix import Filters, split_names
 from harness.plan import Ask, make_plan
 from harness.preparation import Ready, make_ready
 from harness.runtimes import RUNTIMES
@@ -33,13 +33,16 @@ def main() -> None:
     """Print one line per case and the worst of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="silero_vad,ppocr_cls,ppocr_det")
+    parser.add_argument("--runtime", default="", help="default: all of them")
     parser.add_argument("--pairs", type=int, default=9, help="pairs of processes per case, at least 2")
     parser.add_argument("--seconds", type=float, default=2.0, help="alternation per pair")
     given = parser.parse_args()
     print(machine.describe())
     print(f"{'case':34} {'bare ms':>9} {'harness / bare':>15} {'spread of pairs':>16}  asked")
     cache = Cache()
-    filters = Filters(models=tuple(given.model.split(",")), precisions=("fp32",))
+    filters = Filters(
+        models=split_names([given.model]), runtimes=split_names([given.runtime]), precisions=("fp32",)
+    )
     plan = make_plan(Ask(zoo=PROJECT / "suites" / "zoo.toml", filters=filters))
     held = True
     with LocalDevice("local") as device:
