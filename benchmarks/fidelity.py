@@ -17,6 +17,7 @@ import msgspec
 
 from devices.local import LocalDevice
 from harness.cache import Cache
+from harness.errors import PocketbenchError
 from harness.interpreters import find_python
 from harness.launch import Staged, feed_files, runner_tree, stage
 from harness.matrix import Filters, split_names
@@ -49,7 +50,7 @@ def main() -> None:
         for case in sorted(target.case for target in plan.targets):
             try:
                 ready = make_ready(cache, plan.zoo[case.model], plan.base, case)
-            except Exception as error:  # noqa: BLE001 - a cell that cannot be measured has no fidelity
+            except PocketbenchError as error:
                 print(f"{case.model + ' ' + case.runtime:34} not measured: {error}")
                 continue
             ratios, bare_ms = zip(
