@@ -100,7 +100,7 @@ def banner(info: RunInfo, rows: Sequence[Row]) -> Banner:
     took = f" in {numbers.duration(sum(row.measurement.seconds for row in rows))}" if rows else ""
     return Banner(
         tone=_tone(words, problems, unclear, measured),
-        headline=_headline(words, measured),
+        headline=_headline(words, unclear, measured),
         detail=f"{measured} of {numbers.count(planned, 'case')} measured on {devices}{took}.",
         tallies=shown,
     )
@@ -114,7 +114,7 @@ def _tone(words: dict[str, int], problems: Sequence[str], unclear: int, measured
     return "good" if words["unchanged"] or words["improved"] else "quiet" if measured else "warn"
 
 
-def _headline(words: dict[str, int], measured: int) -> str:
+def _headline(words: dict[str, int], unclear: int, measured: int) -> str:
     if not measured:
         return "Nothing was measured"
     changed = [
@@ -124,8 +124,10 @@ def _headline(words: dict[str, int], measured: int) -> str:
     ]
     if changed:
         return ", ".join(changed)
+    if unclear > words["unchanged"]:
+        return "Too noisy to say what changed"
     if words["unchanged"]:
-        return "No latency changed"
+        return "No change shown" if unclear else "No latency changed"
     return "First figures, no baseline yet" if words["new"] else "No change could be judged"
 
 

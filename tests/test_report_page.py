@@ -112,6 +112,23 @@ def test_a_quiet_night_has_a_good_banner_and_no_empty_sections():
     assert "No latency changed" in document.text
 
 
+@pytest.mark.parametrize(
+    ("kinds", "headline"),
+    [
+        (("ok", "ok", "inconclusive"), "No change shown"),
+        (("ok", "inconclusive", "inconclusive"), "Too noisy to say what changed"),
+        (("new", "inconclusive"), "Too noisy to say what changed"),
+        (("new", "new"), "First figures, no baseline yet"),
+    ],
+)
+def test_the_headline_claims_no_more_than_the_verdicts_say(kinds, headline):
+    measured = [
+        samples.measurement(case=samples.case(threads=number), verdict=Verdict(kind=kind))
+        for number, kind in enumerate(kinds, 1)
+    ]
+    assert overview.banner(report_samples.night_info(planned=len(kinds)), rows(measured)).headline == headline
+
+
 def test_nothing_is_loaded_from_anywhere(page, document):
     assert document.loads == ["data:,"]
     assert "default-src 'none'" in page
