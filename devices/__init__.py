@@ -13,7 +13,7 @@ from devices.base import (
     Progress,
     TransientDeviceError,
 )
-from devices.facts import CpuCluster, Facts
+from devices.facts import CpuCluster, Facts, Interpreter
 from devices.inventory import DRIVERS, InventoryError, find_device, list_devices
 from devices.telemetry import Telemetry
 
@@ -25,6 +25,7 @@ __all__ = [
     "Device",
     "DeviceError",
     "Facts",
+    "Interpreter",
     "InventoryError",
     "Progress",
     "Telemetry",

@@ -13,6 +13,18 @@ class CpuCluster(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """A CPython on a device: where it lies there, and which wheels fit it.
+
+    `version` is `3.11`; `soabi` is sysconfig's SOABI, `cpython-311-aarch64-linux-gnu`: it speaks of the
+    programs, where `uname -m` speaks of the kernel, and a 64-bit kernel may carry a 32-bit system.
+    """
+
+    path: str
+    version: str
+    soabi: str
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Identity and make of a device."""
 
@@ -28,6 +40,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cores: int | None = None
     ram_bytes: int | None = None
     python: str | None = None
+    interpreters: tuple[Interpreter, ...] = ()
     serial: str | None = None
     boot_id: str | None = None
 
