@@ -93,6 +93,12 @@ def banner(info: RunInfo, rows: Sequence[Row]) -> Banner:
         Tally(amount=words["unchanged"], word="unchanged", tone="quiet", href="#all"),
         Tally(amount=words["new"], word="without baseline", tone="quiet", href="#all"),
         Tally(amount=sum(row.expected for row in rows), word="expected", tone="quiet", href="#expected"),
+        Tally(
+            amount=sum(row.measurement.not_applicable for row in rows),
+            word="not offered",
+            tone="quiet",
+            href="#all",
+        ),
         Tally(amount=planned - len(rows), word="not reached", tone="warn", href="#method"),
     )
     shown = tuple(tally for tally in tallies if tally.amount)
@@ -211,8 +217,12 @@ def _matrix(device: str, rows: Sequence[Row]) -> Matrix:
 
 
 def ranked(rows: Sequence[Row | None]) -> tuple[Cell | None, ...]:
-    """Cells of one line: the fastest with right outputs is best, rivals whose interval meets its own tie."""
-    rivals = [row for row in rows if row and row.measurement.latency and row.parity != "failed"]
+    """Cells of one line: the fastest with right outputs is best, rivals whose interval meets its own tie.
+
+    An emulator's times say nothing of a device's, so there is no best among them.
+    """
+    timed = [row for row in rows if row and row.measurement.latency and not row.measurement.emulated]
+    rivals = [row for row in timed if row.parity != "failed"]
     best = min(rivals, key=lambda row: row.latency_ms or 0.0, default=None)
     slowest = max((row.latency_ms or 0.0 for row in rows if row), default=0.0)
     return tuple(

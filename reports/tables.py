@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from rich.box import SIMPLE_HEAD
@@ -91,7 +91,8 @@ def to_jsonl(measurements: Iterable[Measurement]) -> str:
 def comparative_table(measurements: Sequence[Measurement]) -> Table:
     """Models down, runtimes across, median latency in the cells.
 
-    Best is the fastest of a row among those with right outputs, when there is something to compare.
+    Best is the fastest of a row among those with right outputs, when there is something to compare; an
+    emulator's times say nothing of a device's, so there is no best among them.
     Threads, backend and device are columns when there are several of them, else said once below. A cell's
     later measurement replaces an earlier one.
     """
@@ -109,9 +110,12 @@ def comparative_table(measurements: Sequence[Measurement]) -> Table:
     table.add_column("model", overflow="fold")
     table.add_column("precision")
     for name in several:
-        table.add_column(name, justify="right" if name == "threads" else "left")
+        words = [word for row in cells for word in str(getattr(row, name)).split()]
+        justify: Literal["left", "right"] = "right" if name == "threads" else "left"
+        table.add_column(name, justify=justify, overflow="fold", min_width=min(max(map(len, words)), 14))
     for engine in engines:
-        table.add_column(_engine_header(engine, engines), justify="right")
+        header = _engine_header(engine, engines)
+        table.add_column(header, justify="right", min_width=min(len(header), 14))
     marks: set[str] = set()
     for row in sorted(cells, key=_row_order):
         best = _best(cells[row].values())
@@ -204,7 +208,8 @@ def _engine_header(engine: tuple[str, str], engines: Sequence[tuple[str, str]]) 
 
 
 def _best(measurements: Iterable[Measurement]) -> Measurement | None:
-    fit = [m for m in measurements if m.latency and not _is_wrong(m) and m.verdict.kind != "invalid"]
+    timed = [m for m in measurements if m.latency and not m.emulated]
+    fit = [m for m in timed if not _is_wrong(m) and m.verdict.kind != "invalid"]
     return min(fit, key=_centre_ms) if len(fit) > 1 else None
 
 

@@ -188,7 +188,9 @@ def _row(measurement: Measurement, index: int, anchor: str, setting: str) -> Row
         hue=hue(measurement.case.runtime),
         setting=setting,
         word=word,
-        tone="quiet" if expected and measurement.status != "measured" else tone,
+        tone="quiet"
+        if (expected and measurement.status != "measured") or measurement.not_applicable
+        else tone,
         reason=_reason(measurement),
         expected=expected,
         problems=(),
@@ -220,7 +222,8 @@ def _with_problems(row: Row) -> Row:
     found = []
     measurement, budget = row.measurement, row.measurement.budget
     if not row.expected:
-        if measurement.status != "measured":
+        # What a runtime does not offer is no trouble of this run's.
+        if measurement.status != "measured" and not measurement.not_applicable:
             reason = row.reason or "no reason was recorded"
             found.append(Problem(kind="unmeasured", word=row.word, reason=reason))
         if row.parity == "failed":

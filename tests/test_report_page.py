@@ -233,6 +233,24 @@ def test_the_best_of_a_row_is_right_and_its_equals_are_told(night):
     assert [cell.rank for cell in overview.ranked(rows(twins)) if cell] == ["best", "tie"]
 
 
+def test_an_emulator_has_no_best():
+    pair = [
+        report_samples.measurement(samples.case(runtime_version=version), iterations=5, emulated=True)
+        for version in ("1", "2")
+    ]
+    assert [cell.rank for cell in overview.ranked(rows(pair)) if cell] == ["", ""]
+
+
+def test_what_a_runtime_does_not_offer_is_counted_quietly():
+    case = samples.case(runtime="paddlelite")
+    absent = report_samples.lost(case, "unsupported", "no wheel for aarch64", not_applicable=True)
+    shown = rows([absent, report_samples.measurement(samples.case(), iterations=5)])
+    banner = overview.banner(report_samples.night_info(planned=2), shown)
+    assert {tally.word: tally.amount for tally in banner.tallies} == {"unchanged": 1, "not offered": 1}
+    assert banner.tone == "good"
+    assert not [problem for row in shown for problem in row.problems]
+
+
 def test_only_the_listed_deviation_counts_as_expected():
     case = samples.case()
     known = report_samples.expectation(case, "crashed", "dies at load", "seen on two boards")

@@ -180,6 +180,11 @@ def test_emulated_devices_are_called_so():
     assert "on board (emulated)" in shown([on("ncnn", 26, device="board", emulated=True)])
 
 
+def test_an_emulator_has_no_best():
+    text = shown([on(engine, 26, device="board", emulated=True) for engine in ("mnn", "ncnn")])
+    assert "*" not in text
+
+
 def test_a_table_of_nothing_is_empty():
     assert comparative_table([]).row_count == 0
 
