@@ -1,7 +1,8 @@
 """The contract every driver keeps, and the two families of errors.
 
 Life cycle: a device is created from its inventory file (nothing is reached), opened (`with device:`),
-used by one process at a time, closed. Everything that takes a path on the device takes a string.
+used by one process at a time, closed. Facts and telemetry may be asked before. Everything that takes a path
+on the device takes a string.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -83,11 +84,16 @@ class Device(Protocol):
         """
         ...
 
-    def stage(self, local: Path, digest: str) -> str:
+    def stage(self, local: Path, digest: str, *, progress: Progress | None = None) -> str:
         """Make the file or tree `local`, whose content hash is `digest`, readable on the device.
 
         Returns its path there. What the device has already is not sent again.
         """
+        ...
+
+    @property
+    def content_bytes_sent(self) -> int:
+        """Bytes of content that staging had to send since `open`."""
         ...
 
     def make_directory(self, remote: str) -> None:

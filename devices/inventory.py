@@ -13,8 +13,9 @@ import msgspec.toml
 from devices.base import Device, DeviceError
 from devices.config import DeviceConfig
 from devices.local import LOCK_TIMEOUT_S, LocalConfig
+from devices.ssh.driver import SshConfig
 
-DRIVERS: dict[str, type[DeviceConfig]] = {"local": LocalConfig}
+DRIVERS: dict[str, type[DeviceConfig]] = {"local": LocalConfig, "ssh": SshConfig}
 """Driver name -> the struct of its device files, whose `create` makes the device."""
 
 PACKAGED = Path(__file__).with_name("inventory")

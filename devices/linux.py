@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from devices.config import parse_cpu_list
-from devices.facts import CpuCluster, Facts
+from devices.facts import CpuCluster, Facts, Interpreter
 from devices.telemetry import Telemetry
 
 Files = Mapping[str, str]
@@ -34,6 +34,7 @@ FACT_FILES = (
 TELEMETRY_FILES = (
     "proc/loadavg",
     "proc/meminfo",
+    "proc/vmstat",
     "sys/class/thermal/thermal_zone*/type",
     "sys/class/thermal/thermal_zone*/temp",
     "sys/class/hwmon/hwmon*/name",
@@ -97,7 +98,7 @@ def read_files(root: Path, patterns: Sequence[str]) -> dict[str, str]:
     """Contents of the readable files under `root` that match glob `patterns`, in natural order."""
     found: dict[str, str] = {}
     for pattern in patterns:
-        for path in sorted(root.glob(pattern), key=_natural):
+        for path in sorted(root.glob(pattern), key=lambda path: natural(str(path))):
             with suppress(OSError):  # sensors that are off answer EAGAIN, ENODATA or EIO
                 found[path.relative_to(root).as_posix()] = path.read_text(errors="replace")
     return found
@@ -111,8 +112,24 @@ def read_telemetry_files(root: Path) -> dict[str, str]:
     return {**files, **read_files(root, inputs)}
 
 
+def natural(path: str) -> list[tuple[int, str]]:
+    """Sort key of a path in which numbers count as numbers."""
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", path)]
+
+
+def in_natural_order(files: Files) -> dict[str, str]:
+    """The same snapshot, `cpu2` before `cpu10`."""
+    return {path: files[path] for path in sorted(files, key=natural)}
+
+
 def parse_facts(
-    files: Files, *, driver: str, arch: str | None, libc: str | None, python: str | None
+    files: Files,
+    *,
+    driver: str,
+    arch: str | None,
+    libc: str | None,
+    python: str | None,
+    interpreters: tuple[Interpreter, ...] = (),
 ) -> Facts:
     """Facts from a snapshot of FACT_FILES and what only a call can tell."""
     cpuinfo = files.get("proc/cpuinfo", "")
@@ -132,6 +149,7 @@ def parse_facts(
         cores=cores or None,
         ram_bytes=parse_meminfo(files.get("proc/meminfo", ""), "MemTotal"),
         python=python,
+        interpreters=interpreters,
         serial=_text(files, "sys/firmware/devicetree/base/serial-number"),
         boot_id=_text(files, "proc/sys/kernel/random/boot_id"),
     )
@@ -160,6 +178,7 @@ def parse_telemetry(files: Files, *, at: str) -> Telemetry:
         throttle_flags=flags or (),
         load_average=parse_load_average(files.get("proc/loadavg", "")),
         memory_available_bytes=parse_meminfo(files.get("proc/meminfo", ""), "MemAvailable"),
+        oom_kills=parse_vmstat(files.get("proc/vmstat", ""), "oom_kill"),
     )
 
 
@@ -220,6 +239,12 @@ def parse_meminfo(text: str, key: str) -> int | None:
     """Bytes of one line of /proc/meminfo."""
     found = re.search(rf"^{key}:\s*(\d+) kB$", text, re.MULTILINE)
     return int(found[1]) * 1024 if found else None
+
+
+def parse_vmstat(text: str, key: str) -> int | None:
+    """One counter of /proc/vmstat."""
+    found = re.search(rf"^{key} (\d+)$", text, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def parse_load_average(text: str) -> float | None:
@@ -298,10 +323,6 @@ def _integer(text: str) -> int | None:
         return int(text.strip(), 0)
     except ValueError:
         return None
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", str(path))]
 
 
 def _devicetree_soc(files: Files) -> str | None:

@@ -145,11 +145,22 @@ class LocalDevice:
         )
         return run_contained(self.name, command, stdin=stdin, timeout_s=timeout_s)
 
-    def stage(self, local: Path, digest: str) -> str:  # noqa: ARG002 - nothing is sent, nothing to look up
+    def stage(
+        self,
+        local: Path,
+        digest: str,  # noqa: ARG002 - nothing is sent, nothing to look up
+        *,
+        progress: Progress | None = None,  # noqa: ARG002 - see above
+    ) -> str:
         """The path itself: the host's disk is the device's disk. Raises DeviceError when it is not there."""
         if not local.exists():
             raise DeviceError(f"{self.name}: cannot stage {local}: no such file")
         return str(local.absolute())
+
+    @property
+    def content_bytes_sent(self) -> int:
+        """None: the host's disk is the device's."""
+        return 0
 
     def make_directory(self, remote: str) -> None:
         """Create a directory and its parents; raises DeviceError."""

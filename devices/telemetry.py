@@ -16,6 +16,8 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     throttle_flags: tuple[str, ...] = ()
     load_average: float | None = None
     memory_available_bytes: int | None = None
+    oom_kills: int | None = None
+    """How often the kernel killed a process for want of memory since boot: a rise explains a SIGKILL."""
 
     @property
     def hottest_celsius(self) -> float | None:

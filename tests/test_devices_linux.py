@@ -40,6 +40,7 @@ PI_4 = {
     )
     + "Revision\t: c03114\nSerial\t\t: 10000000abcdef01\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n",
     "proc/meminfo": "MemTotal:        3884360 kB\nMemFree:  100 kB\nMemAvailable:    3390112 kB\n",
+    "proc/vmstat": "nr_free_pages 1205\noom_kill 2\nbadoom_kill 7\n",
     "proc/loadavg": "0.52 0.58 0.59 1/389 12345\n",
     "proc/sys/kernel/osrelease": "6.6.31-v8+\n",
     "proc/sys/kernel/random/boot_id": "40d8a29c-1d70-4341-b475-74647fd84f02\n",
@@ -112,6 +113,7 @@ def test_a_board_s_tree_gives_all_its_telemetry(tmp_path):
     )
     assert telemetry.load_average == 0.52
     assert telemetry.memory_available_bytes == 3_390_112 * 1024
+    assert telemetry.oom_kills == 2
     assert (telemetry.battery_percent, telemetry.charging) == (None, None)
 
 

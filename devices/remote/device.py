@@ -1,0 +1,303 @@
+"""A Device over any transport: life cycle, reconnecting, and the parts that do the work."""
+
+import hashlib
+import logging
+import posixpath
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devices.base import Completed, DeviceError, Progress, TransientDeviceError
+from devices.facts import Facts
+from devices.lock import DeviceLock
+from devices.remote import commands, files, snapshot
+from devices.remote.governor import Governor
+from devices.remote.lock import RemoteLock
+from devices.remote.settings import RemoteSettings
+from devices.remote.shell import Shell, quote, quoted_path
+from devices.remote.store import Store
+from devices.remote.transport import Transport
+from devices.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
+
+
+class RemoteDevice:
+    """A machine behind a POSIX shell. Facts and telemetry connect by themselves; all else needs `open`.
+
+    A lost connection is a TransientDeviceError; the next call connects again, waiting up to `patience_s`
+    for a device that reboots, takes the lock again and ends what the lost connection left running.
+    """
+
+    def __init__(self, name: str, driver: str, transport: Transport, settings: RemoteSettings) -> None:
+        self.name = name
+        self.driver = driver
+        self.workdir = settings.workdir
+        self.cpus = settings.cpus
+        self.cooldown_celsius = settings.cooldown_celsius
+        self.emulated = settings.emulated
+        self.settings = settings
+        self.transport = transport
+        self.shell = Shell(name, transport)
+        self._store: Store | None = None
+        self._governor: Governor | None = None
+        self._lock = RemoteLock(self.shell, timeout_s=settings.lock_timeout_s)
+        self._host_lock: DeviceLock | None = None
+        self._facts: Facts | None = None
+        self._opened = False
+        self._was_connected = False
+
+    def reach(self) -> None:
+        """Connect and log in unless that is done; no lock, nothing written.
+
+        Raises DeviceError, TransientDeviceError. The first attempt is one attempt; a device that was there
+        before is waited for.
+        """
+        if self.transport.connected:
+            return
+        if not self._was_connected:
+            self.transport.connect()
+            self._was_connected = True
+            return
+        self._connect_again()
+        if self._opened:
+            self._settle()
+
+    def open(self) -> None:
+        """Reach the device, make its work directory, take its lock; raises DeviceError."""
+        if self._opened:
+            raise DeviceError(f"{self.name}: is open already")
+        self.reach()
+        try:
+            self._check_cpus()
+            self.workdir = self._prepared_workdir()
+            self._take_lock()
+            self._settle(locked=True)
+            self._store = Store(self.shell, f"{self.workdir}/store", quota_bytes=self.settings.quota_bytes)
+            self._set_governor()
+        except BaseException:
+            self.close()
+            raise
+        self._opened = True
+
+    def close(self) -> None:
+        """Put the governor back, let go of the lock, hang up; never raises."""
+        self._opened = False
+        try:
+            if self._governor is not None and self.transport.connected:
+                self._put_governor_back()
+        except DeviceError as error:
+            _log.warning("%s: its governor could not be put back: %s", self.name, error)
+        self._governor = None
+        self._lock.release()
+        host_lock, self._host_lock = self._host_lock, None
+        if host_lock is not None:
+            try:
+                host_lock.release()
+            except OSError as error:
+                _log.warning("%s: %s", self.name, error)
+        self.transport.close()
+        self._was_connected = False
+        self._store = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """Run `argv` to its end, pinned to `cpus`; see devices/remote/commands.py for what it raises."""
+        self._check_open()
+        if not argv or any("\0" in word for word in (*argv, *(env or {}), *(env or {}).values())):
+            raise DeviceError(f"{self.name}: cannot run {list(argv)!r}: it is empty or holds a NUL byte")
+        command = commands.Command(
+            argv=argv,
+            cwd=self._path(cwd or ""),
+            env=env or {},
+            owner=self._owner,
+            cpu_mask=sum(1 << cpu for cpu in self.cpus) if self.cpus else None,
+        )
+        return commands.run(self.shell, command, stdin=stdin, timeout_s=timeout_s)
+
+    def stage(self, local: Path, digest: str, *, progress: Progress | None = None) -> str:
+        """Send what the device's store lacks of `local`; its path there. Raises DeviceError."""
+        self._check_open()
+        if not local.exists():
+            raise DeviceError(f"{self.name}: cannot stage {local}: no such file")
+        return self._opened_store.stage(local, digest, progress=progress)
+
+    @property
+    def content_bytes_sent(self) -> int:
+        """Bytes of content that staging sent since `open`."""
+        return self._store.content_bytes_sent if self._store is not None else 0
+
+    def make_directory(self, remote: str) -> None:
+        """Create a directory and its parents; raises DeviceError."""
+        self._check_open()
+        path = self._path(remote)
+        self.shell.checked(f"mkdir -p {quote(path)}", attempted=f"make the directory {path}")
+
+    def push(self, local: Path, remote: str, *, progress: Progress | None = None) -> None:
+        """Copy a file or tree to the device; raises DeviceError."""
+        self._check_open()
+        files.push(self.shell, local, self._path(remote), progress=progress)
+
+    def pull(self, remote: str, local: Path, *, progress: Progress | None = None) -> None:
+        """Copy a file or tree from the device; raises DeviceError."""
+        self._check_open()
+        files.pull(self.shell, self._path(remote), local, progress=progress)
+
+    def remove(self, remote: str) -> None:
+        """Delete a file or tree; one that is not there is no error. Raises DeviceError."""
+        self._check_open()
+        path = posixpath.normpath(self._path(remote))
+        if posixpath.commonpath([self.workdir, path]) == path and path != self.workdir:
+            raise DeviceError(f"{self.name}: will not remove {path}: the work directory lies in it")
+        self.shell.checked(f"rm -rf {quote(path)}", attempted=f"remove {path}")
+
+    def facts(self) -> Facts:
+        """What the device is; asked once. Needs no `open`. Raises DeviceError when it cannot be reached."""
+        if self._facts is None:
+            self.reach()
+            self._facts = snapshot.read_facts(self.shell, driver=self.driver)
+        return self._facts
+
+    def telemetry(self) -> Telemetry:
+        """How it feels now. Needs no `open`. Raises DeviceError when it cannot be reached."""
+        self.reach()
+        return snapshot.read_telemetry(self.shell)
+
+    @property
+    def _owner(self) -> str:
+        """What the processes of this work directory are known by."""
+        return hashlib.sha256(self.workdir.encode()).hexdigest()[:12]
+
+    @property
+    def _opened_store(self) -> Store:
+        assert self._store is not None  # noqa: S101 - open made it
+        return self._store
+
+    def _path(self, remote: str) -> str:
+        return remote if remote.startswith("/") else f"{self.workdir}/{remote}".rstrip("/")
+
+    def _check_open(self) -> None:
+        if not self._opened:
+            raise DeviceError(f"{self.name}: is not open; use it inside `with device:`")
+        self.reach()
+
+    def _check_cpus(self) -> None:
+        if self.cpus is None:
+            return
+        present = {core for cluster in self.facts().clusters for core in cluster.cores}
+        if present and not present.issuperset(self.cpus):
+            raise DeviceError(
+                f"{self.name}: cannot pin to CPUs {_listed(self.cpus)}: the device has {_listed(present)}; "
+                "correct `cpus` in the device's file"
+            )
+        asked = self.shell.call("command -v taskset", attempted="look for taskset")
+        if asked.exit_code != 0:
+            raise DeviceError(
+                f"{self.name}: cannot pin to CPUs {_listed(self.cpus)}: it has no taskset; install "
+                "util-linux there, or remove `cpus` from the device's file"
+            )
+
+    def _prepared_workdir(self) -> str:
+        """The work directory's absolute path, made, written in and executed in."""
+        wanted = self.settings.workdir
+        if not wanted.startswith(("/", "~/")) or any(sign in wanted for sign in ":\n\0"):
+            # It ends up in PYTHONPATH and LD_LIBRARY_PATH, where a colon ends a directory.
+            raise DeviceError(
+                f"{self.name}: workdir {wanted!r} must be absolute or start with ~/, without colons"
+            )
+        done = self.shell.call(
+            f"mkdir -p {quoted_path(wanted)} && cd {quoted_path(wanted)} && pwd -P || exit 10; "
+            "probe=.probe.$$; trap 'rm -f \"$probe\"' EXIT; "
+            "printf '#!/bin/sh\\nexit 0\\n' >\"$probe\" || { df -Pk . | tail -n 1; exit 11; }; "
+            'chmod +x "$probe" && "./$probe" || exit 12',
+            attempted=f"prepare its work directory {wanted}",
+        )
+        printed = done.stdout.decode(errors="surrogateescape").rstrip("\n")
+        complained = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][-300:]
+        match done.exit_code:
+            case 0:
+                return printed
+            case 11 if re.search(r"\s0\s+\d+%", printed.rpartition("\n")[2]):
+                raise DeviceError(
+                    f"{self.name}: cannot write its work directory {wanted}: no space left there (0 bytes "
+                    "free): make room, or set `workdir` in the device's file"
+                )
+            case 12:
+                raise DeviceError(
+                    f"{self.name}: programs do not run in its work directory {wanted} ({complained}): it is "
+                    "mounted noexec; set `workdir` in the device's file to a place where they do"
+                )
+            case _:
+                raise DeviceError(
+                    f"{self.name}: cannot write its work directory {wanted} ({complained}): "
+                    "set `workdir` in the device's file"
+                )
+
+    def _take_lock(self) -> None:
+        if not self._lock.acquire():
+            # No flock over there: at least the sessions of this host keep out of each other's way.
+            lock = DeviceLock(self.name, self.facts().fingerprint, timeout_s=self.settings.lock_timeout_s)
+            lock.acquire()
+            self._host_lock = lock
+
+    def _settle(self, *, locked: bool = False) -> None:
+        """On a fresh connection: the lock is ours, no earlier command runs, nothing is assumed."""
+        if not locked and self._host_lock is None:
+            self._take_lock()
+        commands.sweep(self.shell, self._owner)
+        if self._store is not None:
+            self._store.forget()
+
+    def _connect_again(self) -> None:
+        _log.warning("%s: the connection was lost, connecting to %s again", self.name, self.transport.address)
+        began = time.monotonic()
+        pause_s = 0.5
+        while True:
+            try:
+                self.transport.connect()
+            except TransientDeviceError as error:
+                away = time.monotonic() - began
+                if away + pause_s > self.settings.patience_s:
+                    raise TransientDeviceError(f"{error} (away for {away:.0f} s)") from error
+                time.sleep(pause_s)
+                pause_s = min(5.0, pause_s * 2)
+            else:
+                _log.warning("%s: connected again after %.1f s", self.name, time.monotonic() - began)
+                return
+
+    def _put_governor_back(self) -> None:
+        reason = self._governor.put_back() if self._governor is not None else None
+        if reason:
+            _log.warning("%s: its governor could not be put back: %s", self.name, reason)
+
+    def _set_governor(self) -> None:
+        self._governor = Governor(self.shell, f"{self.workdir}/governor.before")
+        if self.settings.governor is None:
+            self._put_governor_back()  # what a session that died may have left
+        else:
+            reason = self._governor.set(self.settings.governor)
+            if reason:
+                _log.warning("%s: its governor stays as it is: %s", self.name, reason)
+
+
+def _listed(cpus: Sequence[int] | set[int]) -> str:
+    return ",".join(map(str, sorted(cpus)))

@@ -1,0 +1,187 @@
+"""What every way of sending shares: the pieces of scripts, one big file with resume, and what went wrong.
+
+Hashes are made there by whatever the device has. Where a script fails it prints `df`, so that "no space left"
+can be told with the numbers.
+"""
+
+import errno
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from devices.base import Completed, DeviceError, Progress
+from devices.remote.shell import Shell, complaint, quoted_path
+
+LARGE_BYTES = 8 << 20
+"""From here on a file goes alone, and goes on where it was interrupted."""
+
+NO_HASH, DIFFERS, INCOMPLETE = 90, 91, 92
+"""Exit codes of scripts, above what tools use and below what signals make."""
+
+PROLOGUE = "LC_ALL=C; export LC_ALL; set -f; "
+"""Messages in English, and names with `*` stay names."""
+
+HASH = (
+    "if command -v sha256sum >/dev/null; then h=sha256sum; "
+    "elif busybox sha256sum </dev/null; then h='busybox sha256sum'; "
+    "elif toybox sha256sum </dev/null; then h='toybox sha256sum'; "
+    "elif openssl dgst -sha256 -r </dev/null; then h='openssl dgst -sha256 -r'; "
+    f"else exit {NO_HASH}; fi >/dev/null 2>&1; "
+)
+"""Sets `$h` to a command that prints `<sha256> ...` for each file it is given, or for its input."""
+
+HASH_LARGE = (
+    "if openssl dgst -sha256 -r </dev/null >/dev/null 2>&1; then h='openssl dgst -sha256 -r'; "
+    f"else {HASH} fi; "
+)
+"""The same for much content: openssl is several times faster than coreutils, and slower to start."""
+
+NO_SPACE_WORDS = """*[Nn]"o space left"*|*"quota exceeded"*|*": Wrote only "*"""
+"""What tools say of a full disk, as a pattern of the shell's `case`; the last is GNU tar's."""
+
+_SLOWEST_BYTES_S = 100_000
+_CHUNK_BYTES = 1 << 20
+_NO_SPACE = re.compile(rb"[Nn]o space left|quota exceeded|: Wrote only ")
+_DF_LINE = re.compile(rb"\s(\d+)\s+(\d+)\s+(-?\d+)\s+(?:\d+%|-)\s+(\S.*)$")
+
+
+class Tally:
+    """Bytes of content that are done, of all, told to whoever wants to know; `sent` is for the log."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.sent = 0
+        self._done = 0
+        self._total = total
+        self._progress = progress
+
+    def add(self, count: int) -> None:
+        """Count bytes that were handed to the connection."""
+        self.sent += count
+        self.skip(count)
+
+    def skip(self, count: int) -> None:
+        """Count bytes that are there already; fewer than none when they have to be sent anew."""
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def transfer_timeout_s(size: int) -> float:
+    """How long moving `size` bytes may take on the slowest line worth having."""
+    return 120.0 + size / _SLOWEST_BYTES_S
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal; raises OSError."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def content(path: Path, size: int, tally: Tally, *, offset: int = 0) -> Iterator[bytes]:
+    """A file's bytes from `offset`: exactly up to `size`, or OSError as it changed meanwhile."""
+    done = offset
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        while chunk := stream.read(min(_CHUNK_BYTES, size - done)):
+            done += len(chunk)
+            yield chunk
+            tally.add(len(chunk))
+    if done != size:
+        raise OSError(errno.EBUSY, "changed while it was sent", str(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargeFile:
+    """One big file on its way: it grows as `partial`, is checked, and renamed to `target`.
+
+    `mode` is for chmod; empty leaves it to the device.
+    """
+
+    local: Path
+    size: int
+    sha256: str
+    partial: str
+    target: str
+    mode: str = ""
+
+
+def send_large(shell: Shell, file: LargeFile, *, offset: int, attempted: str, tally: Tally) -> None:
+    """Send what is missing of a file of which `offset` bytes are there.
+
+    A dropped connection leaves the partial file for the next time. One with other content than ours is
+    thrown away, and the file sent anew, once. Raises DeviceError, TransientDeviceError, OSError for the
+    local file.
+    """
+    offset = offset if offset <= file.size else 0
+    tally.skip(offset)
+    done = shell.call(
+        _large_script(file, offset),
+        attempted=attempted,
+        stdin=content(file.local, file.size, tally, offset=offset),
+        timeout_s=transfer_timeout_s(file.size - offset),
+    )
+    if done.exit_code == DIFFERS and offset:
+        tally.skip(-file.size)
+        send_large(shell, file, offset=0, attempted=attempted, tally=tally)
+    elif done.exit_code != 0:
+        raise explained(shell.device, attempted, done, needed=file.size - offset)
+
+
+def _large_script(file: LargeFile, offset: int) -> str:
+    # Only what cannot be continued is removed: the end of the connection looks like the end of the file.
+    begun = f'[ "$(bytes)" = {offset} ] || fail {DIFFERS}' if offset else 'rm -f "$p"'
+    return f"""{PROLOGUE}p={quoted_path(file.partial)}; t={quoted_path(file.target)}
+bytes() {{ set -- $(ls -ln "$p"); echo "$5"; }}
+fail() {{ rm -f "$p"; df -Pk "${{p%/*}}"; exit $1; }}
+{begun}
+cat >>"$p" || fail 1
+[ "$(bytes)" = {file.size} ] || exit {INCOMPLETE}
+{HASH_LARGE}
+s=$($h <"$p") || fail 1
+[ "${{s%% *}}" = {file.sha256} ] || fail {DIFFERS}
+{f'chmod {file.mode} "$p" || fail 1' if file.mode else ":"}
+mv -f "$p" "$t" || fail 1"""
+
+
+def explained(device: str, attempted: str, done: Completed, *, needed: int) -> DeviceError:
+    """The error for a script that failed, by its exit code and what it printed."""
+    told = f"{device}: cannot {attempted}"
+    if done.exit_code == NO_HASH:
+        return DeviceError(
+            f"{told}: the device has nothing to check it with: "
+            "install one of sha256sum (coreutils), busybox, toybox or openssl there"
+        )
+    if _NO_SPACE.search(done.stderr):
+        return no_space(device, attempted, needed=needed, df=done.stdout)
+    if done.exit_code == DIFFERS:
+        return DeviceError(
+            f"{told}: it arrived with other content; did it change meanwhile, or is the disk there failing?"
+        )
+    if done.exit_code == INCOMPLETE:
+        return DeviceError(f"{told}: not all of it arrived; is something else writing there?")
+    return DeviceError(f"{told}: {complaint(done)}")
+
+
+def no_space(device: str, attempted: str, *, needed: int, df: bytes) -> DeviceError:
+    """The error for a full disk, with the numbers of `df -Pk` when there are any."""
+    free, mount = free_space(df)
+    room = f", {mib(free)} free in {mount}" if free is not None else ""
+    return DeviceError(
+        f"{device}: cannot {attempted}: no space left ({mib(needed)} needed{room}): "
+        "make room there or set `workdir` in the device's file"
+    )
+
+
+def free_space(df: bytes) -> tuple[int | None, str]:
+    """Free bytes and mount point as `df -Pk` printed them; None when it did not."""
+    for line in reversed(df.splitlines()):
+        if found := _DF_LINE.search(line):
+            return max(0, int(found[3])) * 1024, found[4].decode(errors="replace")
+    return None, ""
+
+
+def mib(size: int) -> str:
+    """A size as messages tell it."""
+    return f"{size / 2**20:.1f} MiB"

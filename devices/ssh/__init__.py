@@ -1,0 +1,1 @@
+"""Boards and other Linux machines over SSH."""

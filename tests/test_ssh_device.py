@@ -1,0 +1,207 @@
+"""The whole device over a real SSH server: what it promises, and says when it cannot keep it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from peers.ssh_devices import device_on, tmpfs
+from peers.sshd import Sshd
+
+from devices import CommandTimeoutError, Device, DeviceError, TransientDeviceError
+from devices.local import LocalDevice
+
+
+@pytest.fixture
+def sshd(tmp_path):
+    if Sshd.missing():
+        pytest.skip(Sshd.missing())
+    with Sshd(tmp_path / "sshd") as server:
+        yield server
+
+
+@pytest.fixture
+def device(sshd, tmp_path):
+    with device_on(sshd, tmp_path / "work") as opened:
+        yield opened
+
+
+def is_alive(pid):
+    """Whether a process runs; one that is dead and not yet buried does not."""
+    stat = Path("/proc", pid, "stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_the_driver_keeps_the_device_protocol(device):
+    checked: Device = device
+    assert checked.run(["echo", "hello"]).stdout == b"hello\n"
+
+
+def test_opening_makes_the_work_directory_and_says_its_absolute_path(sshd, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with device_on(sshd, tmp_path / "link" / "deep" / "work") as opened:
+        assert opened.workdir == str(tmp_path / "real" / "deep" / "work")
+        assert opened.run(["pwd"]).stdout.decode().strip() == opened.workdir
+
+
+def test_a_tilde_in_the_work_directory_is_the_home_there(tmp_path):
+    with (
+        Sshd(tmp_path / "sshd", environment={"HOME": str(tmp_path / "home")}) as server,
+        device_on(server, '~/it\'s "a" dir') as opened,
+    ):
+        assert opened.workdir == str(tmp_path / "home" / 'it\'s "a" dir')
+
+
+def test_a_work_directory_with_spaces_and_quotes_holds_everything(sshd, tmp_path):
+    source = tmp_path / "tree"
+    source.mkdir()
+    (source / "a 'b' \"c\" $d").write_text("odd")
+    with device_on(sshd, tmp_path / 'it\'s a "work" $HOME `dir`') as opened:
+        staged = opened.stage(source, "0" * 64)
+        opened.push(source, "launches/1")
+        opened.pull("launches/1", tmp_path / "back")
+        assert (tmp_path / "back" / "a 'b' \"c\" $d").read_text() == "odd"
+        assert opened.run(["cat", f"{staged}/a 'b' \"c\" $d"]).stdout == b"odd"
+        assert opened.run(["sh", "-c", 'cat "$NAME"/*'], env={"NAME": staged}).stdout == b"odd"
+        opened.remove("launches/1")
+        assert opened.run(["ls", "launches"]).stdout == b""
+
+
+@pytest.mark.parametrize("workdir", ["relative/dir", "/tmp/with:colon", "/tmp/with\nnewline"])
+def test_a_work_directory_that_could_not_work_is_refused(sshd, workdir):
+    with pytest.raises(DeviceError, match=r"workdir .* must be absolute or start with ~/, without colons"):
+        device_on(sshd, workdir).open()
+
+
+def test_a_read_only_work_directory_is_told(sshd, tmp_path):
+    with (
+        tmpfs(tmp_path / "disk", "ro"),
+        pytest.raises(DeviceError, match=r"cannot write its work directory .*Read-only.*set `workdir`"),
+    ):
+        device_on(sshd, tmp_path / "disk" / "work").open()
+
+
+def test_a_noexec_work_directory_is_told(sshd, tmp_path):
+    with (
+        tmpfs(tmp_path / "disk", "noexec"),
+        pytest.raises(DeviceError, match=r"programs do not run .*noexec; set `workdir`"),
+    ):
+        device_on(sshd, tmp_path / "disk" / "work").open()
+
+
+def test_a_full_disk_is_told_when_the_device_is_opened(sshd, tmp_path):
+    with tmpfs(tmp_path / "disk", "size=64k") as disk:
+        (disk / "filler").write_bytes(b"x" * 65536)
+        with pytest.raises(DeviceError, match=r"no space left there \(0 bytes free\)"):
+            device_on(sshd, disk / "work").open()
+
+
+def test_what_could_not_be_opened_can_be_opened_once_it_is_mended(sshd, tmp_path):
+    (tmp_path / "work").write_text("in the way")
+    device = device_on(sshd, tmp_path / "work")
+    with pytest.raises(DeviceError, match="cannot write its work directory"):
+        device.open()
+    (tmp_path / "work").unlink()
+    with device:
+        assert device.run(["true"]).exit_code == 0
+
+
+def test_a_device_that_is_not_open_runs_nothing(sshd, tmp_path):
+    with pytest.raises(DeviceError, match="is not open"):
+        device_on(sshd, tmp_path / "work").run(["true"])
+
+
+def test_facts_and_telemetry_need_no_open_and_agree_with_this_machine(sshd, tmp_path):
+    device = device_on(sshd, tmp_path / "work")
+    facts, local = device.facts(), LocalDevice("here").facts()
+    assert (facts.driver, facts.arch, facts.kernel, facts.cores) == (
+        "ssh",
+        local.arch,
+        local.kernel,
+        local.cores,
+    )
+    assert facts.interpreters
+    assert device.telemetry().memory_available_bytes
+    assert not (tmp_path / "work").exists()
+    device.close()
+
+
+def test_a_pinned_device_runs_commands_on_its_cpus_only(sshd, tmp_path):
+    with device_on(sshd, tmp_path / "work", cpus=(1,)) as device:
+        code = "import os; print(sorted(os.sched_getaffinity(0)))"
+        assert device.run([sys.executable, "-c", code]).stdout == b"[1]\n"
+
+
+def test_cpus_the_device_does_not_have_are_refused_when_it_is_opened(sshd, tmp_path):
+    with pytest.raises(DeviceError, match=r"cannot pin to CPUs 0,77: the device has 0,1.*correct `cpus`"):
+        device_on(sshd, tmp_path / "work", cpus=(0, 77)).open()
+
+
+def test_pinning_without_taskset_is_refused(tmp_path):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "mkdir", "cat", "rm", "grep", "chmod", "flock", "sleep", "uname", "tar", "head"):
+        (programs / name).symlink_to(shutil.which(name))
+    with (
+        Sshd(tmp_path / "sshd", environment={"PATH": str(programs)}) as server,
+        pytest.raises(DeviceError, match=r"cannot pin to CPUs 0: it has no taskset"),
+    ):
+        device_on(server, tmp_path / "work", cpus=(0,)).open()
+
+
+def test_a_command_that_hangs_is_killed_with_its_whole_tree(device, tmp_path):
+    sleeper = "sh -c 'echo $$ >>pids; exec sleep 300'"
+    script = f"setsid -f {sleeper}; {sleeper} & sleep 302"
+    with pytest.raises(CommandTimeoutError, match="did not end within 2 s, was killed with all its children"):
+        device.run(["sh", "-c", script], timeout_s=2)
+    pids = (tmp_path / "work" / "pids").read_text().split()
+    assert len(pids) == 2
+    assert not [pid for pid in pids if is_alive(pid)]
+    assert device.run(["echo", "still there"]).stdout == b"still there\n"
+
+
+def test_a_second_session_is_told_who_holds_the_device(device, sshd, tmp_path):
+    with pytest.raises(
+        TransientDeviceError, match=rf"held by process {os.getpid()} of \w+ on .* since .*after waiting 1 s"
+    ):
+        device_on(sshd, tmp_path / "elsewhere", name="same board", lock_timeout_s=1.0).open()
+
+
+def test_a_second_session_gets_the_device_when_the_first_lets_go(device, sshd, tmp_path):
+    device.close()
+    with device_on(sshd, tmp_path / "elsewhere") as second:
+        assert second.run(["true"]).exit_code == 0
+
+
+def test_a_session_that_is_killed_lets_go_of_the_device(sshd, tmp_path):
+    program = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from types import SimpleNamespace
+        from peers.ssh_devices import device_on
+        peer = SimpleNamespace(
+            host={sshd.host!r}, port={sshd.port}, user={sshd.user!r},
+            identity_file={str(sshd.identity_file)!r}, known_hosts={str(sshd.known_hosts)!r})
+        device = device_on(peer, {str(tmp_path / "work")!r})
+        device.open()
+        print("open", flush=True)
+        device.run(["sleep", "300"], timeout_s=300)
+    """)
+    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "open\n"
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    with device_on(sshd, tmp_path / "work", lock_timeout_s=10.0) as device:
+        asked = device.run(["sh", "-c", "ps -eo args | grep -c '[s]leep 300'"])
+        assert asked.stdout == b"0\n"
+
+
+def test_the_work_directory_and_what_lies_above_it_cannot_be_removed(device, tmp_path):
+    for path in (tmp_path, "/", device.workdir + "/.."):
+        with pytest.raises(DeviceError, match="will not remove"):
+            device.remove(str(path))
