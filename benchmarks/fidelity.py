@@ -79,7 +79,6 @@ def one_pair(
         device,
         runner=runner,
         bundle=ready.bundle,
-        python=python,
         artifact=ready.artifact_files,
         feed=feed_files(ready.feed),
         inputs=ready.model.inputs,

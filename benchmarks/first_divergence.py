@@ -28,7 +28,6 @@ from harness.convert import CONVERTERS, Format, check_supported
 from harness.convert.base import Request
 from harness.environments import environment
 from harness.errors import PocketbenchError, UnsupportedError
-from harness.interpreters import find_python
 from harness.launch import Files, feed_files, launch, load_outputs, runner_tree, stage
 from harness.models.prepare import Feed, Prepared, prepare, prepare_feed
 from harness.models.zoo import load_zoo
@@ -141,7 +140,6 @@ def computed(
             host,
             runner=runner_tree(cache),
             bundle=wheel_bundle(cache, runtime, runtime.default_version),
-            python=str(find_python(runtime.python)),
             artifact=Files(path=made, digest=digest, names=converted.files),
             feed=feed_files(feed),
             inputs=model.inputs,

@@ -1,8 +1,7 @@
 """A case on a device, ready to be launched: where everything is staged, and the job."""
 
-from devices.base import Device
+from devices.base import Device, Progress
 from harness.cache import Cache
-from harness.interpreters import find_python
 from harness.launch import Staged, feed_files, runner_tree, stage
 from harness.preparation import Ready
 from harness.runtimes import RUNTIMES
@@ -11,24 +10,30 @@ from harness.spec import Frozen, Job
 
 
 class Arm(Frozen, frozen=True, kw_only=True):
-    """Where a case is staged on a device, and what its runner is told."""
+    """Where a case is staged on a device, and what its runner is told.
+
+    `python` is the command that starts Python with our runner package in sight; a binary bundle has none.
+    """
 
     staged: Staged
     job: Job
+    python: tuple[str, ...] | None = None
 
 
-def make_arm(device: Device, ready: Ready, effort: Effort, cache: Cache) -> Arm:
+def make_arm(
+    device: Device, ready: Ready, effort: Effort, cache: Cache, *, progress: Progress | None = None
+) -> Arm:
     """Stage `ready` on `device`; raises DeviceError when it cannot be brought there."""
     case, runtime = ready.case, RUNTIMES[ready.case.runtime]
     staged = stage(
         device,
         runner=runner_tree(cache),
         bundle=ready.bundle,
-        python=str(find_python(ready.bundle.info.python or runtime.python)),
         artifact=ready.artifact_files,
         feed=feed_files(ready.feed),
         inputs=ready.model.inputs,
         environment=runtime.variables(case.threads),
+        progress=progress,
     )
     job = Job(
         runtime=case.runtime,
@@ -42,4 +47,6 @@ def make_arm(device: Device, ready: Ready, effort: Effort, cache: Cache) -> Arm:
         timing=effort.timing,
         options=ready.artifact.job_options,
     )
-    return Arm(staged=staged, job=job)
+    # A bundle of packages ends its entry with `-m runner`.
+    python = staged.command[:-2] if ready.bundle.has_packages else None
+    return Arm(staged=staged, job=job, python=python)

@@ -10,7 +10,14 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from devices.base import CommandTimeoutError, Completed, Device, DeviceError, TransientDeviceError
+from devices.base import (
+    CommandTimeoutError,
+    Completed,
+    Device,
+    DeviceError,
+    Progress,
+    TransientDeviceError,
+)
 from harness.bundles import Bundle
 from harness.cache import Cache, tree_sha256
 from harness.models.prepare import Feed
@@ -60,23 +67,26 @@ def stage(
     *,
     runner: Files,
     bundle: Bundle,
-    python: str,
     artifact: Files,
     feed: Files,
     inputs: Sequence[TensorSpec],
     environment: Mapping[str, str],
+    progress: Progress | None = None,
 ) -> Staged:
-    """Make runner, bundle, artifact and feed present on `device`; what it has is not sent again."""
-    runner_path = device.stage(runner.path, runner.digest)
-    bundle_path = device.stage(bundle.path, bundle.digest)
-    artifact_path = device.stage(artifact.path, artifact.digest)
-    feed_path = device.stage(feed.path, feed.digest)
+    """Make runner, bundle, artifact and feed present on `device`; what it has is not sent again.
+
+    A bundle that brings its own runner gets none of ours. What a bundle sets wins over `environment`.
+    """
+    bundle_path = device.stage(bundle.path, bundle.digest, progress=progress)
+    paths = {}
+    if bundle.has_packages:
+        runner_path = device.stage(runner.path, runner.digest, progress=progress)
+        paths = {"PYTHONPATH": f"{runner_path}:{bundle_path}/site"}
+    artifact_path = device.stage(artifact.path, artifact.digest, progress=progress)
+    feed_path = device.stage(feed.path, feed.digest, progress=progress)
     return Staged(
-        command=tuple(part.format(python=python) for part in bundle.entry),
-        environment={
-            "PYTHONPATH": f"{runner_path}:{bundle_path}/site",
-            **environment,
-        },
+        command=bundle.command(bundle_path),
+        environment={**paths, **environment, **bundle.variables(bundle_path)},
         files={role: f"{artifact_path}/{name}" for role, name in artifact.names.items()},
         inputs=tuple(
             JobInput(
@@ -105,12 +115,12 @@ def launch(
     cannot be reached or written. With `outputs`, the output arrays are brought back into that directory.
     """
     folder = f"{device.workdir}/launches/{secrets.token_hex(8)}"
-    device.make_directory(folder)
-    try:
-        with TemporaryDirectory(prefix="pocketbench-") as scratch:
-            local = Path(scratch)
-            (local / "job.json").write_bytes(msgspec.json.encode(job))
-            device.push(local / "job.json", f"{folder}/job.json")
+    with TemporaryDirectory(prefix="pocketbench-") as scratch:
+        sent, back = Path(scratch, "sent"), Path(scratch, "back")
+        sent.mkdir()
+        (sent / "job.json").write_bytes(msgspec.json.encode(job))
+        try:
+            device.push(sent, folder)
             try:
                 done = device.run(
                     [*staged.command, "job.json"], cwd=folder, env=staged.environment, timeout_s=timeout_s
@@ -120,15 +130,15 @@ def launch(
                     index=index,
                     status="timeout",
                     reason=f"did not end within {timeout_s:.0f} s and was killed with its children",
-                    stage=_stage_of(device, folder, local),
+                    stage=_stage_of(device, folder, back),
                     wall_s=timeout_s,
                     stderr_tail=_tail(error.stderr),
                 )
-            return _collect(device, folder, local, done, index=index, outputs=outputs)
-    finally:
-        # A folder that cannot be removed must not cost what was measured in it.
-        with suppress(DeviceError):
-            device.remove(folder)
+            return _collect(device, folder, back, done, index=index, outputs=outputs)
+        finally:
+            # A folder that cannot be removed must not cost what was measured in it.
+            with suppress(DeviceError):
+                device.remove(folder)
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -143,31 +153,33 @@ def load_outputs(folder: Path, specs: Sequence[TensorSpec]) -> list[tuple[str, n
 
 
 def _collect(
-    device: Device, folder: str, local: Path, done: Completed, *, index: int, outputs: Path | None
+    device: Device, folder: str, back: Path, done: Completed, *, index: int, outputs: Path | None
 ) -> LaunchResult:
+    """What the runner left in `folder`; one trip to the device, since each costs."""
     result: RunnerResult | None = None
     status, reason = _ending(done)
     stage_name = "done"
     if status == "measured":
         try:
-            device.pull(f"{folder}/result.json", local / "result.json")
-            result = _decoded((local / "result.json").read_bytes())
+            if outputs is None:
+                device.pull(f"{folder}/result.json", back / "result.json")
+            else:
+                device.pull(folder, back)
+            result = _decoded((back / "result.json").read_bytes())
         except TransientDeviceError:
             raise
-        except DeviceError:
+        except (DeviceError, FileNotFoundError):
             status, reason = "failed", "the runner ended well without writing result.json"
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             status, reason = "failed", f"the runner wrote a result that cannot be read: {error}"
     if result is not None and outputs is not None:
         try:
-            device.pull(f"{folder}/outputs", outputs)
-        except TransientDeviceError:
-            raise
-        except DeviceError as error:
+            shutil.move(back / "outputs", outputs)
+        except OSError as error:
             result, status = None, "failed"
             reason = f"the outputs the runner wrote could not be brought back: {error}"
     if status != "measured":
-        stage_name = _stage_of(device, folder, local) or ""
+        stage_name = _stage_of(device, folder, back) or ""
         if status == "crashed" and stage_name:
             reason = f"{done.signal} during {stage_name}. {last_words(done.stderr)}".strip()
     return LaunchResult(
@@ -202,12 +214,12 @@ def _ending(done: Completed) -> tuple[Status, str]:
     return "measured", ""
 
 
-def _stage_of(device: Device, folder: str, local: Path) -> str | None:
+def _stage_of(device: Device, folder: str, back: Path) -> str | None:
     try:
-        device.pull(f"{folder}/stage", local / "stage")
-    except DeviceError:
+        device.pull(f"{folder}/stage", back / "stage")
+        return (back / "stage").read_text(errors="replace").strip()[:40] or None
+    except (DeviceError, OSError):
         return None
-    return (local / "stage").read_text(errors="replace").strip()[:40] or None
 
 
 def _tail(printed: bytes) -> str:

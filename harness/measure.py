@@ -1,5 +1,6 @@
 """Measure one case on one device: launches, outputs against the reference, telemetry around them."""
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-from devices.base import Device, DeviceError
+from devices.base import Device, DeviceError, Progress, TransientDeviceError
+from devices.facts import Facts
+from devices.telemetry import Telemetry
 from harness import parity, stats
 from harness.arm import Arm, make_arm
 from harness.cache import Cache
@@ -27,6 +30,8 @@ from harness.spec import (
     Status,
     Verdict,
 )
+
+_log = logging.getLogger(__name__)
 
 NO_VERDICT = Verdict(kind="new")
 """Stands in a measurement until it has been compared."""
@@ -48,29 +53,31 @@ def measure(
     setting: Setting,
     cache: Cache,
     *,
-    expectation: Expectation | None = None,
+    blank: Measurement,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    sending: Progress | None = None,
 ) -> Measurement:
-    """Launch `ready` as often as the effort says and sum up; every way a launch can end is a result."""
+    """Launch `ready` as often as the effort says and sum up; every way a launch can end is a result.
+
+    `blank` says who, what and where; `progress` is told of launches, `sending` of bytes.
+    """
     began, started_at = time.monotonic(), _now()
-    blank = blank_measurement(
-        device, ready.case, model, setting, expectation=expectation, started_at=started_at
-    )
+    sent_before = device.content_bytes_sent
     launches: list[LaunchResult] = []
     judged: Parity | None = None
     arm: Arm | None = None
     status: Status = "measured"
     reason = ""
-    before: dict[str, Any] = {}
+    before: Telemetry | None = None
     try:
+        arm = retried(lambda: make_arm(device, ready, setting.effort, cache, progress=sending))
         cool_down(device)
-        before = _plain(device.telemetry())
-        arm = retried(lambda: make_arm(device, ready, setting.effort, cache))
+        before = retried(device.telemetry)
         for index in range(setting.effort.launches):
             with TemporaryDirectory(prefix="pocketbench-") as scratch:
                 # One launch's outputs are enough: the others ran the same bytes on the same feed.
                 outputs = Path(scratch, "outputs") if judged is None else None
-                done = _launched(device, arm, index, setting, outputs)
+                done = _launched(device, ready, arm, setting, cache, index=index, outputs=outputs)
                 launches.append(done)
                 if done.result is not None and outputs is not None:
                     try:
@@ -84,9 +91,15 @@ def measure(
                 break
     except DeviceError as error:
         status, reason = "failed", str(error)
+    after = _felt(device)
+    sent = device.content_bytes_sent - sent_before
+    _log.info("%s: %s: %d content bytes sent, %s", device.name, ready.case.key, sent, status)
+    if launches and launches[-1].signal == "SIGKILL":
+        reason += _killed_for_memory(before, after)
     samples = [launch.result.samples_ns for launch in launches if launch.result is not None]
     return msgspec.structs.replace(
         blank,
+        started_at=started_at,
         status=status,
         reason=reason,
         seconds=time.monotonic() - began,
@@ -97,30 +110,30 @@ def measure(
         launches=tuple(launches),
         latency=stats.summarize(samples, seed=setting.seed) if samples else None,
         parity=judged,
-        telemetry_before=before,
-        telemetry_after=_plain(device.telemetry()),
+        telemetry_before=_plain(before),
+        telemetry_after=_plain(after),
+        content_bytes_sent=sent,
     )
 
 
 def blank_measurement(
     device: Device,
+    facts: Facts | None,
     case: Case,
     model: Model,
     setting: Setting,
     *,
     expectation: Expectation | None = None,
-    started_at: str | None = None,
 ) -> Measurement:
-    """A measurement of nothing yet: who, what, where and when."""
-    facts = device.facts()
+    """A measurement of nothing yet: who, what, where and when; no facts when the device was not reached."""
     return Measurement(
         run_id=setting.run_id,
         device=device.name,
-        device_fingerprint=facts.fingerprint,
+        device_fingerprint=facts.fingerprint if facts else "",
         emulated=device.emulated,
         case=case,
         status="unsupported",
-        started_at=started_at or _now(),
+        started_at=_now(),
         seconds=0.0,
         effort=setting.effort.name,
         seed=setting.seed,
@@ -131,13 +144,53 @@ def blank_measurement(
     )
 
 
-def _launched(device: Device, arm: Arm, index: int, setting: Setting, outputs: Path | None) -> LaunchResult:
-    def action() -> LaunchResult:
+def _launched(
+    device: Device,
+    ready: Ready,
+    arm: Arm,
+    setting: Setting,
+    cache: Cache,
+    *,
+    index: int,
+    outputs: Path | None,
+) -> LaunchResult:
+    """One launch; when the connection was lost, once more from staging on."""
+
+    def attempt() -> LaunchResult:
         return launch(
             device, arm.staged, arm.job, index=index, timeout_s=setting.launch_timeout_s, outputs=outputs
         )
 
-    return retried(action)
+    def again() -> LaunchResult:
+        # Back from a reboot it may lack what was staged; names are by content, so the arm stays right.
+        make_arm(device, ready, setting.effort, cache)
+        return attempt()
+
+    try:
+        return attempt()
+    except TransientDeviceError as error:
+        _log.warning("%s: launch %d of %s is tried again: %s", device.name, index, ready.case.key, error)
+        return retried(again)
+
+
+def _felt(device: Device) -> Telemetry | None:
+    """Telemetry, if the device can still be asked: what was measured counts without."""
+    try:
+        return device.telemetry()
+    except DeviceError as error:
+        _log.warning("%s: no telemetry after the measurement: %s", device.name, error)
+        return None
+
+
+def _killed_for_memory(before: Telemetry | None, after: Telemetry | None) -> str:
+    """What the kernel's own count says about a SIGKILL that nobody here sent."""
+    counts = [telemetry.oom_kills for telemetry in (before, after) if telemetry is not None]
+    known = [count for count in counts if count is not None]
+    if len(known) < 2 or known[1] <= known[0]:
+        return ""
+    free = before.memory_available_bytes if before else None
+    had = f" ({free / 2**20:.0f} MiB were free before)" if free is not None else ""
+    return f" The kernel's OOM killer ended it{had}: the case needs more memory than the device gives"
 
 
 def _judge(ready: Ready, model: Model, outputs: Path) -> Parity:
@@ -151,8 +204,8 @@ def _judge(ready: Ready, model: Model, outputs: Path) -> Parity:
     )
 
 
-def _plain(record: msgspec.Struct) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(record)
+def _plain(record: msgspec.Struct | None) -> dict[str, Any]:
+    plain: dict[str, Any] = {} if record is None else msgspec.to_builtins(record)
     return plain
 
 

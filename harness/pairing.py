@@ -58,15 +58,20 @@ def run_pair(device: Device, candidate: Arm, against: Arm, *, seconds: float, sw
     """
     folder = f"{device.workdir}/launches/{secrets.token_hex(8)}"
     arms = (against, candidate) if swapped else (candidate, against)
+    # The parent needs the runner's code and any Python.
+    parent = next((arm for arm in arms if arm.python is not None), None)
+    if parent is None or parent.python is None:
+        raise PocketbenchError(
+            "binary bundles are both, and alternating needs a Python on the device: pair one with a wheel"
+        )
     try:
         with TemporaryDirectory(prefix="pocketbench-") as scratch:
             local = Path(scratch, "pair")
             _write_order(local, folder, arms, seconds)
             device.make_directory(f"{device.workdir}/launches")
             device.push(local, folder)
-            # The parent needs the runner's code and any Python: the first arm's will do.
-            command = [*arms[0].staged.command[:-1], "runner.alternate", "order.json"]
-            done = device.run(command, cwd=folder, env=arms[0].staged.environment, timeout_s=60 + 4 * seconds)
+            command = [*parent.python, "-m", "runner.alternate", "order.json"]
+            done = device.run(command, cwd=folder, env=parent.staged.environment, timeout_s=60 + 4 * seconds)
             if done.exit_code != 0:
                 last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [
                     "it printed nothing"

@@ -9,7 +9,6 @@ from devices.local import LocalDevice
 from harness.bundles import Bundle, wheel_bundle
 from harness.cache import Cache
 from harness.errors import ConversionError, PocketbenchError
-from harness.interpreters import find_python
 from harness.launch import Files, feed_files, launch, load_outputs, runner_tree, stage
 from harness.models.prepare import Feed, Prepared
 from harness.runtimes import RUNTIMES
@@ -70,7 +69,6 @@ def _run_once(
         host,
         runner=runner_tree(cache),
         bundle=bundle,
-        python=str(find_python(runtime.python)),
         artifact=Files(
             path=model.shaped.parent, digest=model.shaped_sha256, names={"onnx": model.shaped.name}
         ),

@@ -4,13 +4,16 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
-from devices.base import Device, DeviceError
+from devices.base import Device, DeviceError, Progress
+from devices.facts import Facts
+from harness.bundles import Bundle
 from harness.cache import Cache
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 from harness.history import History
@@ -18,8 +21,10 @@ from harness.measure import Setting, blank_measurement, measure
 from harness.paired import judge_pairs
 from harness.pairing import measure_against
 from harness.plan import Plan, Target
-from harness.preparation import Outcome, Ready, make_all_ready
+from harness.platforms import Platform, platform_of
+from harness.preparation import Outcome, Ready, Wanted, make_all_ready
 from harness.results import RunWriter
+from harness.schedule import retried
 from harness.spec import Against, Case, Measurement, RunInfo, Verdict
 from harness.stats import noise_floor
 from harness.verdict import judge
@@ -29,6 +34,7 @@ class Run:
     """Life cycle: made, `prepare` once, `measurement` for each target, `close`.
 
     A target is measured when it is first asked for; whoever asks again gets the same measurement.
+    `supplied` are the user's own bundles.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class Run:
         launch_timeout_s: float = 180.0,
         baseline: str | None = None,
         resumed: Sequence[Measurement] = (),
+        supplied: Sequence[Bundle] = (),
     ) -> None:
         self.plan = plan
         self.writer = writer
@@ -51,17 +58,33 @@ class Run:
         self._setting = Setting(
             run_id=writer.info.run_id, effort=plan.effort, seed=plan.seed, launch_timeout_s=launch_timeout_s
         )
-        self._outcomes: dict[Case, Outcome] = {}
+        self._supplied = supplied
+        self._facts: dict[str, Facts | DeviceError] = {}
+        self._outcomes: dict[Wanted, Outcome] = {}
         self._measured = {Target(device=m.device, case=m.case): m for m in resumed if m.status == "measured"}
         self._open = ExitStack()
         self._opened: dict[str, Device | DeviceError] = {}
         self._writable = True
 
-    def prepare(self, cases: Sequence[Case], report: Callable[[Case, int, int], None]) -> None:
-        """Make everything the cases need; what cannot be had becomes those cases' result."""
-        others = [other for case in cases if (other := self.plan.other(case)) is not None]
+    def prepare(self, targets: Sequence[Target], report: Callable[[Case, int, int], None]) -> None:
+        """Ask the devices what they are, then make everything their cases need.
+
+        What cannot be had, or a device that cannot be reached, becomes those cases' result.
+        """
+        names = dict.fromkeys(target.device for target in targets)
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            self._facts.update(zip(names, pool.map(self._ask, names), strict=True))
+        wanted = [
+            Wanted(case=case, platform=platform_of(facts))
+            for target in targets
+            if isinstance(facts := self._facts[target.device], Facts)
+            for case in (target.case, self.plan.other(target.case))
+            if case is not None
+        ]
         self._outcomes.update(
-            make_all_ready(self._cache, self.plan.zoo, self.plan.base, [*cases, *others], report=report)
+            make_all_ready(
+                self._cache, self.plan.zoo, self.plan.base, wanted, supplied=self._supplied, report=report
+            )
         )
 
     @property
@@ -70,11 +93,14 @@ class Run:
         return self._cache.built
 
     def measurement(
-        self, target: Target, progress: Callable[[int, int], None] = lambda _done, _total: None
+        self,
+        target: Target,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        sending: Progress | None = None,
     ) -> Measurement:
-        """The target's measurement, judged and stored."""
+        """The target's measurement, judged and stored; `progress` is told of launches, `sending` of bytes."""
         if target not in self._measured:
-            done = self._compared(self._measure(target, progress))
+            done = self._compared(self._measure(target, progress, sending))
             self._measured[target] = done
             self._append(done)
             self._record(done)
@@ -96,53 +122,59 @@ class Run:
         self._history.close()
         return self.writer.info
 
-    def _measure(self, target: Target, progress: Callable[[int, int], None]) -> Measurement:
-        case, model = target.case, self.plan.zoo[target.case.model]
-        expectation = self.plan.expectation(case)
-        device = self.plan.devices[target.device]
-        outcome = self._outcomes[case]
+    def _measure(
+        self, target: Target, progress: Callable[[int, int], None], sending: Progress | None
+    ) -> Measurement:
+        facts = self._facts[target.device]
+        if isinstance(facts, DeviceError):
+            return msgspec.structs.replace(self._blank(target), status="failed", reason=str(facts))
+        outcome = self._outcomes[Wanted(case=target.case, platform=platform_of(facts))]
         if isinstance(outcome, PocketbenchError):
-            return self._impossible(target, device, outcome)
+            return self._impossible(target, outcome)
         opened = self._device(target.device)
         if isinstance(opened, DeviceError):
-            blank = blank_measurement(device, case, model, self._setting, expectation=expectation)
-            return msgspec.structs.replace(blank, status="failed", reason=str(opened))
+            return msgspec.structs.replace(self._blank(target), status="failed", reason=str(opened))
         done = measure(
             opened,
             outcome,
-            model,
+            self.plan.zoo[target.case.model],
             self._setting,
             self._cache,
-            expectation=expectation,
+            blank=self._blank(target),
             progress=progress,
+            sending=sending,
         )
         if done.status == "measured":
-            return self._alternated(opened, outcome, done)
+            return self._alternated(opened, outcome, done, platform_of(facts))
         tail = "\n".join(launch.stderr_tail for launch in done.launches if launch.stderr_tail)
         return self._logged(done, f"{done.reason}\n\n{tail}")
 
-    def _alternated(self, device: Device, ready: Ready, done: Measurement) -> Measurement:
+    def _alternated(self, device: Device, ready: Ready, done: Measurement, platform: Platform) -> Measurement:
         """`done` with its pairs, when the session holds another version against it."""
         other = self.plan.other(ready.case)
         if other is None:
             return done
-        outcome = self._outcomes[other]
+        outcome = self._outcomes[Wanted(case=other, platform=platform)]
         if isinstance(outcome, PocketbenchError):
             against = Against(engine=other.engine, reason=str(outcome))
         else:
             against = measure_against(device, ready, outcome, self.plan.effort, self._cache)
         return msgspec.structs.replace(done, against=against)
 
-    def _impossible(self, target: Target, device: Device, error: PocketbenchError) -> Measurement:
-        blank = blank_measurement(
-            device,
+    def _blank(self, target: Target) -> Measurement:
+        facts = self._facts[target.device]
+        return blank_measurement(
+            self.plan.devices[target.device],
+            facts if isinstance(facts, Facts) else None,
             target.case,
             self.plan.zoo[target.case.model],
             self._setting,
             expectation=self.plan.expectation(target.case),
         )
+
+    def _impossible(self, target: Target, error: PocketbenchError) -> Measurement:
         done = msgspec.structs.replace(
-            blank,
+            self._blank(target),
             # Neither this cell's nor this machine's nature: no network, a full disk, a wrong file.
             status="unsupported" if isinstance(error, UnsupportedError) else "failed",
             reason=str(error),
@@ -196,7 +228,14 @@ class Run:
         if text not in self.notes:
             self.notes.append(text)
 
+    def _ask(self, name: str) -> Facts | DeviceError:
+        try:
+            return retried(self.plan.devices[name].facts)
+        except DeviceError as error:
+            return error
+
     def _device(self, name: str) -> Device | DeviceError:
+        """The device, opened when it is first needed, or why it cannot be."""
         if name not in self._opened:
             try:
                 self._opened[name] = self._open.enter_context(self.plan.devices[name])

@@ -327,7 +327,8 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     """All launches of a case on a device in one run; one line of measurements.jsonl.
 
     `not_applicable`: unsupported because the runtime has no such precision or this machine cannot hold
-    it at all, not because something refused this model.
+    it at all, not because something refused this model. `content_bytes_sent`: what the device did not have
+    yet of runner, bundle, artifact and feed.
     """
 
     schema: int = SCHEMA
@@ -355,6 +356,7 @@ class Measurement(Frozen, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     telemetry_before: dict[str, Any] = {}
     telemetry_after: dict[str, Any] = {}
+    content_bytes_sent: int = 0
     budget: Budget = Budget()
     expectation: Expectation | None = None
     verdict: Verdict

@@ -18,7 +18,6 @@ from harness.convert.ncnn import _batch_axes, pnnx_release
 from harness.convert.rewrite import rewritten
 from harness.environments import environment
 from harness.errors import ConversionError, UnsupportedError
-from harness.interpreters import find_python
 from harness.launch import Files, feed_files, launch, load_outputs, runner_tree, stage
 from harness.models.prepare import Feed, Prepared
 from harness.runtimes import RUNTIMES
@@ -130,7 +129,6 @@ def computed(cache, tmp_path_factory):
                 device,
                 runner=runner_tree(cache),
                 bundle=wheel_bundle(Cache(), known, known.default_version),
-                python=str(find_python(known.python)),
                 artifact=Files(path=made.path, digest=made.digest, names=made.record.files),
                 feed=feed_files(feed),
                 inputs=model.inputs,

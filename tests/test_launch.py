@@ -14,7 +14,6 @@ from devices.base import DeviceError
 from devices.local import LocalDevice
 from harness.bundles import wheel_bundle
 from harness.cache import Cache
-from harness.interpreters import find_python
 from harness.launch import Files, Staged, launch, runner_tree, stage
 from harness.runtimes import RUNTIMES
 from harness.spec import SCHEMA, Job, RunnerResult, TensorSpec
@@ -226,7 +225,6 @@ def real(device, bundle, artifact, feed):
         device,
         runner=runner_tree(Cache()),
         bundle=bundle,
-        python=str(find_python(runtime.python)),
         artifact=Files(path=artifact, digest="unused", names={"onnx": "model.onnx"}),
         feed=Files(path=feed, digest="unused", names={"0": "0.npy"}),
         inputs=(TensorSpec(name="x", shape=(1, 4)),),

@@ -15,6 +15,7 @@ LAYERS = [
     [
         "harness.cache",
         "harness.interpreters",
+        "harness.platforms",
         "harness.environments",
         "harness.toolchains",
         "harness.runtimes",

@@ -99,7 +99,6 @@ def staged(cache, bundle, device, tmp_path):
         device,
         runner=runner_tree(cache),
         bundle=bundle,
-        python=str(find_python(runtime.python)),
         artifact=Files(path=tmp_path, digest="unused", names={"onnx": "model.onnx"}),
         feed=Files(path=tmp_path, digest="unused", names={"0": "0.npy"}),
         inputs=(TensorSpec(name="x", shape=(1, 4)),),

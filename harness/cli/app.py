@@ -7,6 +7,7 @@ from harness.cli.bundles import bundles
 from harness.cli.compare import compare
 from harness.cli.convert import convert
 from harness.cli.devices import devices
+from harness.cli.doctor import doctor
 from harness.cli.export import export
 from harness.cli.models import models
 from harness.cli.report import report
@@ -20,5 +21,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (devices, models, bundles, convert, runs, compare, baseline, report, export):
+for command in (devices, doctor, models, bundles, convert, runs, compare, baseline, report, export):
     app.command()(command)

@@ -14,7 +14,8 @@ from harness.plan import Plan, make_plan
 from harness.plugin.items import OUTCOME, ReplayClock, expect, target_of
 from harness.plugin.options import ask_of, results_dir, zoo_path
 from harness.plugin.progress import Progress
-from harness.plugin.state import PLAN, RUN, SESSION, SessionState
+from harness.plugin.runlog import RunLog
+from harness.plugin.state import LOG, PLAN, RUN, SESSION, SessionState
 
 if TYPE_CHECKING:
     from harness.results import StoredRun
@@ -47,6 +48,14 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist has no pub
         "started_at": state.started_at,
         "run_id": state.run_id,
     }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - see above
+    """Take over the notes of a worker that is done."""
+    notes = node.config.stash[SESSION].notes
+    told = getattr(node, "workeroutput", {}).get("pocketbench_notes", [])
+    notes.extend(note for note in told if note not in notes)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -112,12 +121,13 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     """Before the first test: everything that can be made beforehand is made, with progress."""
     config = session.config
     targets = (target_of(item) for item in session.items)
-    wanted = {target.case for target in targets if target is not None}
+    wanted = {target for target in targets if target is not None}
     if wanted and not config.option.collectonly:
         run = _open_run(config)
         with Progress(config, "preparing") as progress:
             run.prepare(sorted(wanted), lambda case, done, total: progress.update(done, total, case.key))
-            progress.finish(f"{len(wanted)} cases ready, {len(run.built)} things built anew")
+            cases = len({target.case for target in wanted})
+            progress.finish(f"{cases} cases ready, {len(run.built)} things built anew")
     return (yield)
 
 
@@ -140,6 +150,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         run.close()
         state.notes.extend(run.notes)
     if hasattr(config, "workerinput"):
+        config.workeroutput["pocketbench_notes"] = state.notes  # type: ignore[attr-defined] # xdist's
         return
     stored = _stored(config)
     if stored is None or not stored.measurements:
@@ -186,12 +197,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let go of devices when pytest ends before a session could."""
-    run = config.stash.get(RUN, None)
+    run, log = config.stash.get(RUN, None), config.stash.get(LOG, None)
     if run is not None:
         run.release()
+    if log is not None:
+        log.close()
 
 
 def _open_run(config: pytest.Config) -> "Run":
+    from harness.bundles import binary_bundle
     from harness.cache import Cache
     from harness.history import History, default_url
     from harness.results import RunStore
@@ -212,10 +226,12 @@ def _open_run(config: pytest.Config) -> "Run":
             launch_timeout_s=config.getoption("--launch-timeout"),
             baseline=config.getoption("--baseline"),
             resumed=stored.measurements,
+            supplied=[binary_bundle(Path(folder)) for folder in config.getoption("--bundle")],
         )
     except PocketbenchError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[RUN] = run
+    config.stash[LOG] = RunLog(stored.directory)
     return run
 
 

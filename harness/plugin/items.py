@@ -51,7 +51,9 @@ def measurement(request: pytest.FixtureRequest, target: Target) -> Measurement:
     label = target.case.key
     with Progress(request.config, f"measuring {label}") as progress:
         try:
-            done = run.measurement(target, lambda n, total: progress.update(n, total, "launches"))
+            done = run.measurement(
+                target, lambda n, total: progress.update(n, total, "launches"), progress.sending
+            )
         except PocketbenchError as error:
             # The results cannot be written: measuring on would be in vain.
             pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)

@@ -20,6 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     lists = {"action": "append", "metavar": "NAMES", "default": []}
     group.addoption("--device", **lists, help="devices to measure on, comma lists allowed (default: local)")
     group.addoption("--device-dir", action="append", metavar="DIR", default=[], help="more device files")
+    group.addoption(
+        "--bundle",
+        action="append",
+        metavar="DIR",
+        default=[],
+        help="a runtime of your own build for a device",
+    )
     group.addoption("--model", **lists, help="models of the zoo (default: all with default = true)")
     group.addoption("--runtime", **lists, help="runtimes, NAME or NAME@VERSION (default: all)")
     group.addoption("--precision", **lists, help="precisions (default: what each runtime has)")

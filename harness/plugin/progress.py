@@ -7,6 +7,7 @@ from typing import Self
 import pytest
 
 PLAIN_EVERY_S = 10.0
+SHOWN_EVERY_S = 0.2
 
 
 class Progress:
@@ -22,7 +23,8 @@ class Progress:
         self._reporter = None if quiet else reporter
         self._terminal = reporter is not None and reporter._tw.hasmarkup  # noqa: SLF001 - no public way
         self._what = what
-        self._began = self._told = time.monotonic()
+        self._began = self._told = self._shown_at = time.monotonic()
+        self._sent = (self._began, 0, 0)
         self._shown = False
 
     def __enter__(self) -> Self:
@@ -38,9 +40,24 @@ class Progress:
 
     def update(self, done: int, total: int, item: str) -> None:
         """Tell that `done` of `total` are done, `item` being the latest."""
+        left = (time.monotonic() - self._began) / done * (total - done)
+        self._tell(f"{self._what} {done}/{total} {item}, about {left:.0f} s left")
+
+    def sending(self, done: int, total: int) -> None:
+        """Tell that `done` of `total` bytes have been sent."""
         now = time.monotonic()
-        left = (now - self._began) / done * (total - done)
-        text = f"{self._what} {done}/{total} {item}, about {left:.0f} s left"
+        if done <= self._sent[1] or total != self._sent[2]:  # another file or tree begins
+            self._sent = (now, done, total)
+        elif now - self._shown_at > SHOWN_EVERY_S:
+            began, before, _ = self._sent
+            rate = max(1.0, (done - before) / max(now - began, 1e-3))
+            self._shown_at = now
+            left = (total - done) / rate
+            amount = f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB, {rate / 2**20:.1f} MiB/s"
+            self._tell(f"{self._what}: sent {amount}, about {left:.0f} s left")
+
+    def _tell(self, text: str) -> None:
+        now = time.monotonic()
         if self._terminal:
             self._rewrite(text)
         elif now - self._told > PLAIN_EVERY_S and self._reporter is not None:

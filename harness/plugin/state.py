@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.plan import Plan
+from harness.plugin.runlog import RunLog
 
 if TYPE_CHECKING:
     from harness.run import Run
@@ -26,3 +27,4 @@ class SessionState:
 SESSION = pytest.StashKey[SessionState]()
 PLAN = pytest.StashKey[Plan]()
 RUN: "pytest.StashKey[Run]" = pytest.StashKey()
+LOG = pytest.StashKey[RunLog]()

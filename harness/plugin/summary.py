@@ -1,6 +1,7 @@
 """The end of a session: comparative table, verdict counts, what went wrong, where the report is."""
 
 import os
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
@@ -8,7 +9,11 @@ from rich.console import Console
 from harness.plan import Plan
 from harness.plugin.state import SessionState
 from harness.results import StoredRun
+from harness.spec import Measurement
 from reports.tables import comparative_table, verdict_counts
+
+PIPE_WIDTH = 120
+"""Columns of the table where no terminal sets a limit: a log file, a pipe."""
 
 
 def write_summary(
@@ -21,7 +26,7 @@ def write_summary(
     reporter.section("pocketbench")
     writer = reporter._tw  # noqa: SLF001 - no public way to its width and markup
     console = Console(
-        width=max(writer.fullwidth, 80),
+        width=max(writer.fullwidth, 80) if reporter.isatty else PIPE_WIDTH,
         force_terminal=writer.hasmarkup,
         no_color=not writer.hasmarkup,
         highlight=False,
@@ -36,7 +41,24 @@ def write_summary(
             f"{missing} of {len(plan.targets)} planned cases were not measured in this run; "
             f"--resume {stored.info.run_id} goes on from here"
         )
+    for line in _sent(stored.measurements):
+        reporter.write_line(line)
     for note in (*stored.notes, *state.notes):
         reporter.write_line(f"note: {note}")
     if state.report is not None:
         reporter.write_line(f"report: {os.path.relpath(state.report)}")
+
+
+def _sent(measurements: Sequence[Measurement]) -> list[str]:
+    """What had to be sent to each device that is not this machine."""
+    totals: dict[str, int] = {}
+    for measurement in measurements:
+        if measurement.facts.get("driver", "local") != "local":
+            before = totals.get(measurement.device, 0)
+            totals[measurement.device] = before + measurement.content_bytes_sent
+    return [
+        f"sent to {device}: {total / 2**20:.1f} MiB of runtimes, models and feeds"
+        if total
+        else f"sent to {device}: 0 bytes of runtimes, models and feeds, everything was there"
+        for device, total in totals.items()
+    ]

@@ -5,7 +5,7 @@ from harness.runtimes.base import Runtime
 MNN = Runtime(
     name="mnn",
     default_version="3.6.1",
-    requirements=("MNN=={version}", "numpy==2.4.6"),
+    requirements=("MNN=={version}", "numpy=={numpy}"),
     python="3.11",
     precisions=("fp32", "fp16", "w8"),
 )

@@ -6,7 +6,7 @@ NCNN = Runtime(
     name="ncnn",
     default_version="1.0.20261020",
     # Its declared dependencies (requests, tqdm, opencv, portalocker) are for its model zoo, not for running.
-    requirements=("ncnn=={version}", "numpy==2.4.6"),
+    requirements=("ncnn=={version}", "numpy=={numpy}"),
     python="3.11",
     precisions=("fp32", "fp16", "bf16"),
     # Waiting OpenMP threads sleep instead of spinning: 171 ms against 24-35 ms with two busy threads.

@@ -5,7 +5,7 @@ from harness.runtimes.base import Runtime
 ONNXRUNTIME = Runtime(
     name="onnxruntime",
     default_version="1.32.0",
-    requirements=("onnxruntime=={version}", "numpy==2.4.6"),
+    requirements=("onnxruntime=={version}", "numpy=={numpy}"),
     python="3.11",
     precisions=("fp32", "fp16"),
     # The official Linux builds send telemetry unless told not to.

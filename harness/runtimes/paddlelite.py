@@ -6,7 +6,9 @@ PADDLELITE = Runtime(
     name="paddlelite",
     default_version="2.13rc0",
     # The wheel declares nothing; with NumPy 2 its Tensor.from_numpy corrupts silently.
-    requirements=("paddlelite=={version}", "numpy==1.26.4"),
+    requirements=("paddlelite=={version}", "numpy=={numpy}"),
+    numpy={"3.8": "1.24.4"},
+    newest_numpy="1.26.4",
     python="3.10",
     precisions=("fp32",),
     # The full predictor on a Paddle model, and the light one on an .nb file as phones have it.

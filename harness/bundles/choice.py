@@ -1,0 +1,101 @@
+"""Which bundle a runtime gets on a platform: the user's own, else wheels, else Python and all."""
+
+import platform as machine
+from collections.abc import Sequence
+
+import msgspec
+
+from devices.facts import Interpreter
+from harness.bundles.base import Bundle
+from harness.bundles.portable import MACHINES, portable_bundle
+from harness.bundles.wheel import wheel_bundle
+from harness.cache import Cache
+from harness.errors import UnsupportedError
+from harness.platforms import HOST, SAME_ARCH, Platform
+from harness.runtimes import Runtime
+
+ADVICE = "supply a `binary` bundle with --bundle DIR (docs/runtimes.md says how to write one)"
+
+
+def bundle_for(
+    cache: Cache,
+    runtime: Runtime,
+    version: str,
+    platform: Platform = HOST,
+    supplied: Sequence[Bundle] = (),
+) -> Bundle:
+    """The bundle that runs `runtime` at `version` on `platform`, built when it is not there yet.
+
+    The first of `supplied` (binary bundles) that is of this runtime and version and fits wins. Then packages
+    for a Python of the platform, then, on a device, packages with a Python and a C library of their own.
+    Raises UnsupportedError with the reason of each, and what to do.
+    """
+    of_name = [bundle for bundle in supplied if bundle.info.runtime == runtime.name]
+    for bundle in of_name:
+        if bundle.info.version == version and _fits(bundle, platform):
+            return bundle
+    try:
+        return wheel_bundle(cache, runtime, version, platform)
+    except UnsupportedError as error:
+        without_wheel = error
+    try:
+        if not platform.host:
+            return portable_bundle(cache, runtime, version, platform)
+    except UnsupportedError as error:
+        raise _impossible(cache, runtime, version, platform, of_name, [without_wheel, error]) from error
+    if not of_name:
+        raise without_wheel
+    raise _impossible(cache, runtime, version, platform, of_name, [without_wheel])
+
+
+def _fits(bundle: Bundle, platform: Platform) -> bool:
+    arch = bundle.info.platform.removeprefix("linux-")
+    if platform.host:
+        own = machine.machine()
+        return arch == SAME_ARCH.get(own, own)
+    if arch == platform.arch:
+        return True
+    # A 32-bit system under a 64-bit kernel.
+    return arch.startswith("armv") and any("-arm-linux-" in i.soabi for i in platform.interpreters)
+
+
+def _impossible(
+    cache: Cache,
+    runtime: Runtime,
+    version: str,
+    platform: Platform,
+    supplied: Sequence[Bundle],
+    reasons: Sequence[UnsupportedError],
+) -> UnsupportedError:
+    told = [str(reason) for reason in reasons]
+    advice = ADVICE
+    if platform.arch in MACHINES and all(i.version != runtime.python for i in platform.interpreters):
+        other = _with_preferred_python(cache, runtime, version, platform)
+        if other is None:
+            advice = f"install Python {runtime.python} there, or {ADVICE}"
+        else:
+            # It says what there is for the processor, where the others speak of their Pythons.
+            told = [str(other)]
+    told += [f"the binary bundle {b.path} is of {b.info.version} for {b.info.platform}" for b in supplied]
+    lacks = "has no wheel for" if platform.preferring(runtime.python) else "cannot be brought to"
+    return UnsupportedError(
+        f"{runtime.name} {version} {lacks} {platform.label}: {'; '.join(told)}. To measure it, {advice}"
+    )
+
+
+def _with_preferred_python(
+    cache: Cache, runtime: Runtime, version: str, platform: Platform
+) -> UnsupportedError | None:
+    """Why the runtime would not run either if the device had the Python it prefers; None: it would."""
+    family = "musl" if (platform.libc or "").startswith("musl") else "gnu"
+    digits = runtime.python.replace(".", "")
+    imagined = Interpreter(
+        path="if it were there",
+        version=runtime.python,
+        soabi=f"cpython-{digits}-{platform.arch}-linux-{family}",
+    )
+    try:
+        wheel_bundle(cache, runtime, version, msgspec.structs.replace(platform, interpreters=(imagined,)))
+    except UnsupportedError as error:
+        return error
+    return None
