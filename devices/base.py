@@ -26,6 +26,14 @@ class TransientDeviceError(DeviceError):
     """May work when tried again: connection lost, device busy."""
 
 
+class DeviceBusyError(TransientDeviceError):
+    """Another session holds the device, for longer than we were to wait."""
+
+
+class DeviceAwayError(DeviceError):
+    """The device was there, is gone, and was waited for in vain."""
+
+
 class CommandTimeoutError(DeviceError):
     """A command outlived its timeout; it and all its children are gone from the device."""
 

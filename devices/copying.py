@@ -30,12 +30,31 @@ def copy_checked(source: Path, target: Path, *, progress: Progress | None = None
     try:
         if source.is_dir():
             _copy_tree(source, scratch, tally)
-            _replace_tree(scratch, target)
         else:
             _copy_file(source, scratch, tally)
-            scratch.replace(target)
+        replace(scratch, target)
     finally:
         remove(scratch)
+
+
+def replace(scratch: Path, target: Path) -> None:
+    """Give the finished `scratch` the name `target`; a tree replaces a tree, a file a file.
+
+    What was there stays when that cannot be done. Raises OSError.
+    """
+    if not (scratch.is_dir() and target.exists()):
+        scratch.replace(target)
+        return
+    if not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file, and a tree was to take its place", str(target))
+    old = target.with_name(f".{uuid.uuid4().hex}.old")
+    target.rename(old)
+    try:
+        scratch.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    remove(old)
 
 
 def remove(path: Path) -> None:
@@ -103,19 +122,3 @@ def _copy_file(source: Path, target: Path, tally: _Tally) -> None:
     if target.stat().st_size != size or arrived.digest() != sent.digest():
         raise OSError(errno.EIO, "arrived with other content than was sent", str(source))
     shutil.copymode(source, target)
-
-
-def _replace_tree(scratch: Path, target: Path) -> None:
-    if not target.exists():
-        scratch.rename(target)
-        return
-    if not target.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "is a file, and a tree was to take its place", str(target))
-    old = target.with_name(f".{uuid.uuid4().hex}.old")
-    target.rename(old)
-    try:
-        scratch.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    remove(old)

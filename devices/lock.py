@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from devices.base import DeviceError, TransientDeviceError
+from devices.base import DeviceBusyError, DeviceError
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -41,7 +41,7 @@ class DeviceLock:
         self._lock: FileLock | None = None
 
     def acquire(self) -> None:
-        """Take the lock; raises TransientDeviceError naming the holder when it is not free in time."""
+        """Take the lock; raises DeviceBusyError naming the holder when it is not free in time."""
         from filelock import FileLock, Timeout  # noqa: PLC0415 - costs tens of milliseconds to import
 
         try:
@@ -55,7 +55,7 @@ class DeviceLock:
             scratch.write_bytes(msgspec.json.encode(holder))
             scratch.replace(self._holder)
         except Timeout:
-            raise TransientDeviceError(
+            raise DeviceBusyError(
                 f"{self.device}: held by {self._who()}; still so after waiting {self.timeout_s:g} s: "
                 "let the other session finish, or stop it"
             ) from None

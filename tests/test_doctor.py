@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from peers.sshd import Sshd, free_port, make_key
 
+from devices.checks import condition
+from devices.checks.base import Patient
 from devices.doctor import diagnose
 from devices.inventory import find_device
 from devices.local import LocalDevice
+from devices.telemetry import Telemetry
 
 pytest_plugins = ["peers.fixtures"]
 
@@ -141,6 +144,74 @@ def test_a_board_over_ssh_whose_frequency_follows_the_load_is_told_what_to_do(bo
     assert (checks["governor"].ok, checks["governor"].found) == (None, "ondemand")
     assert advice in checks["governor"].advice
     assert checks["python"].found == "3.11 (/usr/bin/python3.11) is used first; python3 is 3.11.2"
+
+
+@pytest.mark.parametrize(
+    ("user", "wanted", "ok", "found"),
+    [
+        ("root", "performance", True, "ondemand; performance while measuring"),
+        ("root", "ondemand", True, "ondemand"),
+        ("root", "performnace", False, "ondemand; there is no performnace"),
+        ("bench", "performance", None, "ondemand; this user may not set performance"),
+    ],
+)
+def test_a_governor_of_the_file_over_ssh_is_good_where_it_may_be_set(
+    board, described, user, wanted, ok, found
+):
+    check = examined(described(server=board, user=user, governor=wanted))["governor"]
+    assert (check.ok, check.found) == (ok, found)
+    assert bool(check.advice) is not ok
+
+
+@pytest.fixture
+def not_ours(tmp_path, monkeypatch):
+    """Governors of a machine where this user may not write; root is hard to refuse elsewhere."""
+    folder = tmp_path / "cpus/cpu0/cpufreq"
+    folder.mkdir(parents=True)
+    (folder / "scaling_governor").write_text("ondemand\n")
+    (folder / "scaling_available_governors").write_text("ondemand performance\n")
+    subprocess.run(["mount", "--bind", tmp_path / "cpus", tmp_path / "cpus"], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path / "cpus"], check=True)
+    files = f"{tmp_path}/cpus/cpu[0-9]*/cpufreq/scaling_governor"
+    monkeypatch.setattr(condition, "GOVERNORS", files)
+    yield folder / "scaling_governor"
+    subprocess.run(["umount", tmp_path / "cpus"], check=True)
+
+
+@with_sshd
+@pytest.mark.parametrize(("line", "ok"), [("tee", True), ("reboot", None)])
+@pytest.mark.parametrize("wanted", ["performance", None])
+def test_a_sudoers_line_for_tee_over_ssh_is_right_enough(described, tmp_path, not_ours, line, ok, wanted):
+    """As sudo does it: no password for this command, one for every other."""
+    program = tmp_path / "bin/sudo"
+    program.parent.mkdir()
+    allowed = f'[ "$1 $2 $3 $4" = "-n -l {line} {not_ours}" ]'
+    program.write_text(f"#!/bin/sh\n{allowed} || {{ echo a password is required >&2; exit 1; }}\n")
+    program.chmod(0o755)
+    with Sshd(tmp_path / "pi", environment={"PATH": f"{program.parent}:/usr/bin:/bin"}) as server:
+        device = described(server=server, **({"governor": wanted} if wanted else {}))
+        device.telemetry = lambda: Telemetry(at="", governor="ondemand")  # this machine has no cpufreq
+        device.reach()
+        check = condition.governor(Patient(device, lambda facts: facts.interpreters))
+        device.close()
+    if wanted:
+        assert check.ok is ok
+    advised = "device's file" if ok and not wanted else "" if ok else "sudo -n tee"
+    assert advised in check.advice
+    assert bool(check.advice) is bool(advised)
+
+
+@with_sshd
+@pytest.mark.skipif(shutil.which("busybox") is None, reason="busybox is not installed (sh tests/setup.sh)")
+def test_a_board_over_ssh_whose_hash_is_busybox_s_lacks_nothing(described, tmp_path):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    names = ("sh", "cat", "df", "date", "head", "rm", "chmod", "mkdir", "uname", "grep", "sleep", "tar")
+    for name in (*names, "busybox", "flock"):
+        (programs / name).symlink_to(shutil.which(name))
+    with Sshd(tmp_path / "small", environment={"PATH": str(programs)}) as server:
+        tools = examined(described(server=server))["tools"]
+    assert (tools.ok, tools.found) == (True, "tar, flock, busybox sha256sum")
 
 
 @with_sshd

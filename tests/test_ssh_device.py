@@ -5,14 +5,24 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 from peers.ssh_devices import device_on, tmpfs
 from peers.sshd import Sshd
 
-from devices import CommandTimeoutError, Device, DeviceError, TransientDeviceError
+from devices import (
+    CommandTimeoutError,
+    Device,
+    DeviceAwayError,
+    DeviceBusyError,
+    DeviceError,
+    TransientDeviceError,
+)
 from devices.local import LocalDevice
+
+pytest_plugins = ["peers.fixtures"]
 
 
 @pytest.fixture
@@ -177,7 +187,8 @@ def test_a_second_session_gets_the_device_when_the_first_lets_go(device, sshd, t
         assert second.run(["true"]).exit_code == 0
 
 
-def test_a_session_that_is_killed_lets_go_of_the_device(sshd, tmp_path):
+def other_session(sshd, workdir):
+    """A process of its own that has the device open and runs something long on it."""
     program = textwrap.dedent(f"""
         import sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -186,13 +197,18 @@ def test_a_session_that_is_killed_lets_go_of_the_device(sshd, tmp_path):
         peer = SimpleNamespace(
             host={sshd.host!r}, port={sshd.port}, user={sshd.user!r},
             identity_file={str(sshd.identity_file)!r}, known_hosts={str(sshd.known_hosts)!r})
-        device = device_on(peer, {str(tmp_path / "work")!r})
+        device = device_on(peer, {str(workdir)!r})
         device.open()
         print("open", flush=True)
         device.run(["sleep", "300"], timeout_s=300)
     """)
     other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "open\n"
+    return other
+
+
+def test_a_session_that_is_killed_lets_go_of_the_device(sshd, tmp_path):
+    other = other_session(sshd, tmp_path / "work")
     other.kill()
     other.wait()
     other.stdout.close()
@@ -205,3 +221,76 @@ def test_the_work_directory_and_what_lies_above_it_cannot_be_removed(device, tmp
     for path in (tmp_path, "/", device.workdir + "/.."):
         with pytest.raises(DeviceError, match="will not remove"):
             device.remove(str(path))
+
+
+def test_a_device_that_was_taken_over_while_the_line_was_down_runs_nothing_more(device, sshd, tmp_path):
+    sshd.drop_sessions()
+    with device_on(sshd, tmp_path / "elsewhere", name="the other"):
+        for _ in range(2):
+            with pytest.raises(DeviceBusyError, match="as 'the other'"):
+                device.run(["true"])
+    assert device.run(["echo", "mine again"]).stdout == b"mine again\n"
+
+
+def test_a_device_that_does_not_come_back_is_waited_for_once(sshd, tmp_path):
+    with device_on(sshd, tmp_path / "work", patience_s=2.0) as device:
+        sshd.stop()
+        with pytest.raises(TransientDeviceError, match="is lost"):
+            device.shell.call("true", attempted="notice")
+        waited = []
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(DeviceAwayError, match=r"cannot reach .* \(it was waited for in vain"):
+                device.run(["true"])
+            waited.append(time.monotonic() - began)
+        assert waited[1] < 1.0 < waited[0]
+        sshd.start()
+        assert device.run(["echo", "back"]).stdout == b"back\n"
+
+
+def test_what_a_dead_session_was_working_on_is_removed(sshd, tmp_path):
+    left = tmp_path / "work" / "launches" / "0123"
+    left.mkdir(parents=True)
+    with device_on(sshd, tmp_path / "work"):
+        assert not left.exists()
+
+
+def test_a_link_in_the_way_of_the_lock_is_not_followed(sshd, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    shared = sshd.folder / "pocketbench"
+    shared.mkdir()
+    (shared / "holder").symlink_to(victim)
+    with device_on(sshd, tmp_path / "work") as device:
+        assert device.run(["true"]).exit_code == 0
+    assert victim.read_text() == "precious"
+    (shared / "lock").unlink()
+    (shared / "lock").symlink_to(victim)
+    with device_on(sshd, tmp_path / "work") as device:
+        assert device.run(["true"]).exit_code == 0
+    assert victim.read_text() == "precious"
+
+
+def test_the_governor_is_set_again_after_a_reboot_and_put_back_over_a_lost_line(own_board):
+    board = own_board()
+    governor = board.sys / "devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    before = governor.read_text()
+    board.user = "root"
+    with device_on(board, "~/work", governor="performance") as device:
+        assert governor.read_text().strip() == "performance"
+        board.restart()
+        assert governor.read_text() == before
+        assert device.run(["uname", "-m"]).stdout == b"aarch64\n"
+        assert governor.read_text().strip() == "performance"
+        device.transport.close()
+    assert governor.read_text().strip() == before.strip()
+
+
+def test_a_lock_left_by_a_process_that_is_no_more_is_taken_over_at_once(sshd, tmp_path):
+    other = other_session(sshd, tmp_path / "work")
+    sshd.freeze_sessions()  # the server does not notice that its client is gone
+    other.kill()
+    other.wait()
+    other.stdout.close()
+    with device_on(sshd, tmp_path / "work", lock_timeout_s=1.0) as device:
+        assert device.run(["echo", "mine"]).stdout == b"mine\n"

@@ -12,6 +12,7 @@ from peers.sshd import Sshd
 from test_devices_linux import PI_4, plant
 
 from devices import linux
+from devices.base import TransientDeviceError
 from devices.facts import Interpreter
 from devices.local import LocalDevice
 from devices.remote import snapshot
@@ -114,7 +115,8 @@ def test_facts_over_ssh_are_those_of_the_local_driver_in_one_round_trip(shell, t
     facts = read_facts(shell, driver="local")
     assert transport.calls == 1
     here = LocalDevice("here").facts()
-    assert msgspec.structs.replace(facts, interpreters=(), python=here.python) == here
+    assert facts.bits == 64
+    assert msgspec.structs.replace(facts, interpreters=(), python=here.python, bits=here.bits) == here
 
 
 def test_telemetry_over_ssh_is_that_of_the_local_driver_in_one_round_trip(shell, transport):
@@ -262,6 +264,48 @@ def test_without_getconf_and_ldd_over_ssh_python_tells_the_c_library(shell, prog
     assert read_facts(shell, driver="ssh").libc == LocalDevice("here").facts().libc
 
 
+@pytest.mark.parametrize("bits", [32, 64])
+def test_a_32_bit_system_under_a_64_bit_kernel_is_told_over_ssh(shell, program, bits):
+    program("getconf", f'[ "$1" = LONG_BIT ] && echo {bits}')
+    facts = read_facts(shell, driver="ssh")
+    assert facts.bits == bits
+    assert facts.fingerprint == msgspec.structs.replace(facts, bits=None).fingerprint
+
+
+def test_without_getconf_over_ssh_the_shell_s_own_file_tells_how_wide_a_word_is(shell, program):
+    program("getconf", "exit 1")
+    assert read_facts(shell, driver="ssh").bits == 64
+    assert [snapshot.parse_bits(said) for said in ("32\n", "   1\n", "  2", "od: no", "")] == [
+        32,
+        32,
+        64,
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("minor", [8, 14, 15, 20])
+def test_an_interpreter_that_is_newer_than_this_is_found_over_ssh(shell, program, minor):
+    path = f"/opt/python 3.{minor}/bin/python3"
+    program(f"python3.{minor}", interpreter(f"3.{minor}.1", f"cpython-3{minor}-x86_64-linux-gnu", path))
+    assert path in [python.path for python in read_facts(shell, driver="ssh").interpreters]
+
+
+@pytest.mark.parametrize("read", [lambda shell: read_facts(shell, driver="ssh"), read_telemetry])
+def test_an_answer_over_ssh_that_does_not_come_to_its_end_tells_nothing(connection, read):
+    class Ending(Counting):
+        """Its shell ends in the middle, as one does that finds a mistake or no memory."""
+
+        def execute(self, line, **rest):
+            assert "uname -m" in line or "sys/class" in line
+            cut = line.replace("cd / || end", "cd / || end; line proc/loadavg proc/meminfo; flush; exit 2", 1)
+            assert cut != line
+            return super().execute(cut, **rest)
+
+    with pytest.raises(TransientDeviceError, match=r"its answer was cut short \(exit code 2\)"):
+        read(Shell("board", Ending(connection)))
+
+
 @pytest.fixture
 def board_shell(board):
     connection = connected(board, "root")
@@ -392,7 +436,7 @@ def read_only(cpus, tmp_path):
 def test_who_may_not_write_the_governor_over_ssh_uses_sudo(shell, program, cpus, read_only, tmp_path):
     asked = Governor(shell, str(tmp_path / "state"), root=str(read_only))
     # sudo's part: it alone may write the tree.
-    program("sudo", f'[ "$1 $2" = "-n tee" ] || exit 1; cd "$PWD"; exec tee "{cpus}/$3"')
+    program("sudo", f'[ "$1 $2" = "-n tee" ] || exit 1; exec tee "{cpus}/${{3#{read_only}/}}"')
     assert asked.set("performance") is None
     assert governors(cpus) == ["performance"] * 3
     assert asked.put_back() is None

@@ -10,6 +10,7 @@ from peers.sshd import Sshd
 
 from devices.base import DeviceError, TransientDeviceError
 from devices.remote.shell import quote
+from devices.remote.store import IN_USE
 
 pytest_plugins = ["peers.shell_fixtures"]
 pytestmark = pytest.mark.skipif(bool(Sshd.missing()), reason=Sshd.missing())
@@ -194,17 +195,98 @@ def test_over_its_quota_the_store_drops_the_trees_used_longest_ago(shell, workdi
     assert len(names_in(workdir / "store" / "blobs")) == 3
 
 
-def test_what_was_staged_for_this_run_is_never_dropped(shell, workdir):
-    store = store_in(shell, workdir, quota_bytes=800_000)
+def test_what_is_being_measured_is_never_dropped(shell, workdir):
+    store = store_in(shell, workdir, quota_bytes=(IN_USE - 1) * 300_000 + 200_000)
     paths = []
-    for name in "abc":
-        tree = make_tree(workdir / name, {"own": noise(300_000, name)})
-        if name == "c":
-            with pytest.raises(DeviceError, match=r"in use by this run, .*raise `\[store\] max_mb`"):
+    for number in range(IN_USE):
+        tree = make_tree(workdir / f"{number}", {"own": noise(300_000, number)})
+        if number == IN_USE - 1:
+            with pytest.raises(
+                DeviceError, match=r"in use by what is being measured, .*raise `\[store\] max_mb`"
+            ):
                 store.stage(tree, digest(tree))
         else:
             paths.append(store.stage(tree, digest(tree)))
     assert all(seen(path) for path in paths)
+
+
+def test_many_cases_fit_a_store_that_holds_few_of_their_artifacts(shell, workdir):
+    store = store_in(shell, workdir, quota_bytes=8 * 300_000)
+    kinds = ["bundle", "runner", "artifact", "feed"]
+    runner = make_tree(workdir / "runner", {"own": noise(1000)})
+    earlier = make_tree(workdir / "earlier", {"own": noise(300_000, "earlier")})
+    store_in(shell, workdir).stage(earlier, digest(earlier))
+    for number in range(12):
+        paths = {}
+        for kind in kinds:
+            tree = workdir / f"{kind} {number % 2 if kind == 'bundle' else number}"
+            if kind == "runner":
+                tree = runner
+            elif not tree.exists():
+                make_tree(tree, {"own": noise(300_000 if kind != "feed" else 1000, tree)})
+            paths[tree] = store.stage(tree, digest(tree))
+        assert all(seen(path) == seen(tree) for tree, path in paths.items()), number
+    trees = names_in(workdir / "store" / "trees")
+    assert digest(earlier) not in trees, "what nobody asked for goes before what this session had"
+    bundles = [workdir / "bundle 0", workdir / "bundle 1"]
+    assert {digest(bundle) for bundle in bundles} <= set(trees), "what is used again and again stays"
+
+
+def test_what_was_dropped_is_brought_back_when_it_is_staged_again(shell, workdir):
+    store = store_in(shell, workdir, quota_bytes=(IN_USE + 1) * 300_000)
+    trees = [make_tree(workdir / f"{n}", {"own": noise(300_000, n)}) for n in range(IN_USE + 2)]
+    first = store.stage(trees[0], digest(trees[0]))
+    for tree in trees[1:]:
+        store.stage(tree, digest(tree))
+    assert not Path(first).exists()
+    assert seen(store.stage(trees[0], digest(trees[0]))) == seen(trees[0])
+
+
+def test_two_versions_that_are_alternated_stay_beside_each_other(shell, workdir):
+    small, large = 1000, 300_000
+    sizes = {"b1": large, "r": small, "a1": large, "f": small, "b2": large, "a2": large, "old": large}
+    trees = {name: make_tree(workdir / name, {"own": noise(size, name)}) for name, size in sizes.items()}
+    store = store_in(shell, workdir, quota_bytes=4 * large + 100_000)
+    names = ["old", "b1", "r", "a1", "f", "b1", "r", "a1", "f", "b2", "r", "a2", "f"]
+    paths = {name: store.stage(trees[name], digest(trees[name])) for name in names}
+    del paths["old"]
+    assert all(seen(path) == seen(trees[name]) for name, path in paths.items())
+
+
+@pytest.mark.parametrize("size", [50_000, 9 * MIB])
+def test_a_blob_gets_its_name_once_it_is_on_the_disk(tmp_path, workdir, size):
+    """A power cut leaves zeros in place of what was not, and a store takes a blob by its size."""
+    log = tmp_path / "synced"
+    script = f"#!/bin/sh\nls {quote(str(workdir / 'store' / 'blobs'))} >>{log}\necho synced >>{log}\n"
+    commands = make_tree(tmp_path / "commands", {"sync": script.encode()})
+    (commands / "sync").chmod(0o755)
+    environment = {"PATH": f"{commands}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    tree = make_tree(workdir / "tree", {"a": noise(size)})
+    again = make_tree(workdir / "again", {"b": noise(size)})
+    with Sshd(tmp_path / "sshd", environment=environment) as server, Connected(server) as shell:
+        store = store_in(shell, workdir)
+        if size > MIB:  # of which a part is there
+            make_tree(workdir, {f"store/part/{hashlib.sha256(noise(size)).hexdigest()}": noise(size)[:MIB]})
+        path = store.stage(tree, digest(tree))
+        assert log.read_text() == "synced\n", "no blob was there yet"
+        store.stage(again, digest(again))
+        assert log.read_text() == "synced\n", "nothing was sent"
+    assert seen(path) == seen(tree)
+
+
+def test_what_a_killed_script_left_gets_its_name_once_it_is_on_the_disk(tmp_path, workdir):
+    log = tmp_path / "synced"
+    script = f"#!/bin/sh\nls {quote(str(workdir / 'store' / 'blobs'))} >{log}\necho synced >>{log}\n"
+    commands = make_tree(tmp_path / "commands", {"sync": script.encode()})
+    (commands / "sync").chmod(0o755)
+    environment = {"PATH": f"{commands}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    name = hashlib.sha256(noise(3000)).hexdigest()
+    make_tree(workdir, {f"store/part/pb00/blobs/{name}": noise(3000), "tree/a": noise(3000)})
+    with Sshd(tmp_path / "sshd", environment=environment) as server, Connected(server) as shell:
+        store = store_in(shell, workdir)
+        store.stage(workdir / "tree", digest(workdir / "tree"))
+        assert store.content_bytes_sent == 0
+    assert log.read_text() == "synced\n", "no blob was there yet"
 
 
 def test_what_exceeds_the_quota_alone_is_told_with_the_numbers(shell, workdir):

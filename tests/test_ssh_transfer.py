@@ -114,6 +114,23 @@ def test_a_file_that_is_not_there_is_told(shell, workdir):
     assert names_in(workdir) == ["pipe"]
 
 
+@pytest.mark.parametrize("listed", ["", "-rw-r--r-- 1 0 0 many", "-rw-r--r-- 1 0 0 3x" + "x" * 100_000])
+def test_an_answer_to_a_pull_that_cannot_be_read_is_worth_another_try(tmp_path, workdir, listed):
+    script = f"#!/bin/sh\necho '{listed}'\n"
+    commands = make_tree(tmp_path / "commands", {"ls": script.encode()})
+    (commands / "ls").chmod(0o755)
+    make_tree(workdir, {"small": b"abc", "back": b"before"})
+    environment = {"PATH": f"{commands}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    with (
+        Sshd(tmp_path / "sshd", environment=environment) as server,
+        Connected(server) as shell,
+        pytest.raises(TransientDeviceError, match=r"board: cannot pull .*: its answer cannot be read"),
+    ):
+        files.pull(shell, f"{workdir}/small", workdir / "back")
+    assert (workdir / "back").read_bytes() == b"before"
+    assert not left_behind(workdir)
+
+
 @pytest.mark.parametrize("remote", ["", "/", "~", ".", "some/.."])
 def test_a_path_that_names_nothing_to_replace_is_refused(shell, workdir, remote):
     with pytest.raises(DeviceError, match="that is no name for a file or tree"):

@@ -10,6 +10,7 @@ from devices.remote.governor import CPUS
 from devices.remote.shell import complaint
 
 CLOCK_TOLERANCE_S = 60.0
+GOVERNORS = f"{CPUS}/cpu[0-9]*/cpufreq/scaling_governor"
 
 
 def python(patient: Patient) -> Check:
@@ -77,8 +78,8 @@ def governor(patient: Patient) -> Check:
     if current is None:
         return Check(name="governor", ok=None, found="it has no cpufreq that can be read")
     if asked is not None and current != asked:
-        return Check(name="governor", ok=True, found=f"{current}; {asked} while measuring")
-    if current == "performance":
+        return _to_be_set(patient, current, asked)
+    if current in {"performance", asked}:
         return Check(name="governor", ok=True, found=current)
     return Check(name="governor", ok=None, found=current, advice=_governor_advice(patient))
 
@@ -111,14 +112,34 @@ def pinning(patient: Patient) -> Check:
 def _governor_advice(patient: Patient) -> str:
     if patient.remote is None:
         return "frequencies follow the load: `cpupower frequency-set -g performance` while measuring"
-    files = f"{CPUS}/cpu[0-9]*/cpufreq/scaling_governor"
-    may = f'for file in {files}; do [ -w "$file" ] && exit 0; done; sudo -n true'
-    if patient.shell.call(may, attempted="ask whether its governor can be set").exit_code == 0:
+    if _may_set(patient):
         return 'write governor = "performance" in the device\'s file: it is set while measuring and put back'
-    return (
-        "frequencies follow the load, and this user may not change that: as root, "
-        f"`echo performance | tee {files}`, or let the user run `sudo -n tee`"
-    )
+    return f"frequencies follow the load, and this user may not change that: {_by_others('performance')}"
+
+
+def _to_be_set(patient: Patient, current: str, asked: str) -> Check:
+    """Whether `asked`, of the device's file, is a governor there and this user may set it."""
+    files = GOVERNORS.replace("scaling_governor", "scaling_available_governors")
+    choices = f'for file in {files}; do cat "$file" 2>/dev/null; break; done'
+    there = text(patient.shell.call(choices, attempted="ask for its governors").stdout).split()
+    if there and asked not in there:
+        advice = f"correct `governor` in the device's file: there are {', '.join(there)}"
+        return Check(name="governor", ok=False, found=f"{current}; there is no {asked}", advice=advice)
+    if not _may_set(patient):
+        found = f"{current}; this user may not set {asked}"
+        return Check(name="governor", ok=None, found=found, advice=_by_others(asked))
+    return Check(name="governor", ok=True, found=f"{current}; {asked} while measuring")
+
+
+def _may_set(patient: Patient) -> bool:
+    """Whether this user may write every CPU's governor, or have `sudo -n tee` do it."""
+    by_sudo = 'sudo -n -l tee "$file" >/dev/null 2>&1'
+    script = f'for file in {GOVERNORS}; do [ -w "$file" ] || {by_sudo} || exit 1; done'
+    return patient.shell.call(script, attempted="ask whether its governor can be set").exit_code == 0
+
+
+def _by_others(governor: str) -> str:
+    return f"as root, `echo {governor} | tee {GOVERNORS}`, or let the user run `sudo -n tee`"
 
 
 def _pythons(interpreters: Iterable[Interpreter]) -> str:

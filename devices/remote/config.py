@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from devices.config import DeviceConfig
-from devices.remote.settings import DEFAULT_WORKDIR, RemoteSettings
+from devices.remote.settings import DEFAULT_WORKDIR, PATIENCE_S, RemoteSettings
 
 
 class StoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,9 +15,13 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RemoteConfig(DeviceConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A device behind a shell. `governor` is set while measuring and put back; unset, it is only read."""
+    """A device behind a shell. `governor` is set while measuring and put back; unset, it is only read.
+
+    `patience_s` is how long a device may be away that was there: a reboot, a file system check.
+    """
 
     governor: str | None = None
+    patience_s: Annotated[float, msgspec.Meta(ge=0)] = PATIENCE_S
     store: StoreConfig = StoreConfig()
 
     def settings(self, *, lock_timeout_s: float) -> RemoteSettings:
@@ -30,4 +34,5 @@ class RemoteConfig(DeviceConfig, frozen=True, kw_only=True, forbid_unknown_field
             governor=self.governor,
             quota_bytes=None if self.store.max_mb is None else self.store.max_mb * 2**20,
             lock_timeout_s=lock_timeout_s,
+            patience_s=self.patience_s,
         )

@@ -3,23 +3,23 @@
 import hashlib
 import logging
 import posixpath
-import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devices.base import Completed, DeviceError, Progress, TransientDeviceError
+from devices.base import Completed, DeviceAwayError, DeviceError, Progress, TransientDeviceError
 from devices.facts import Facts
 from devices.lock import DeviceLock
 from devices.remote import commands, files, snapshot
 from devices.remote.governor import Governor
 from devices.remote.lock import RemoteLock
 from devices.remote.settings import RemoteSettings
-from devices.remote.shell import Shell, quote, quoted_path
+from devices.remote.shell import Shell, quote
 from devices.remote.store import Store
 from devices.remote.transport import Transport
+from devices.remote.workdir import prepare_workdir
 from devices.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,8 @@ class RemoteDevice:
     """A machine behind a POSIX shell. Facts and telemetry connect by themselves; all else needs `open`.
 
     A lost connection is a TransientDeviceError; the next call connects again, waiting up to `patience_s`
-    for a device that reboots, takes the lock again and ends what the lost connection left running.
+    for a device that reboots, takes the lock again and ends what the lost connection left running. A device
+    that was waited for in vain is a DeviceAwayError, and is not waited for a second time.
     """
 
     def __init__(self, name: str, driver: str, transport: Transport, settings: RemoteSettings) -> None:
@@ -49,6 +50,7 @@ class RemoteDevice:
         self._facts: Facts | None = None
         self._opened = False
         self._was_connected = False
+        self._gave_up = False
 
     def reach(self) -> None:
         """Connect and log in unless that is done; no lock, nothing written.
@@ -64,7 +66,12 @@ class RemoteDevice:
             return
         self._connect_again()
         if self._opened:
-            self._settle()
+            try:
+                self._settle()
+            except BaseException:
+                # Without the lock nothing may run: the next call has to begin here again.
+                self.transport.close()
+                raise
 
     def open(self) -> None:
         """Reach the device, make its work directory, take its lock; raises DeviceError."""
@@ -73,9 +80,9 @@ class RemoteDevice:
         self.reach()
         try:
             self._check_cpus()
-            self.workdir = self._prepared_workdir()
+            self.workdir = prepare_workdir(self.shell, self.settings.workdir)
             self._take_lock()
-            self._settle(locked=True)
+            self._clean()
             self._store = Store(self.shell, f"{self.workdir}/store", quota_bytes=self.settings.quota_bytes)
             self._set_governor()
         except BaseException:
@@ -85,9 +92,11 @@ class RemoteDevice:
 
     def close(self) -> None:
         """Put the governor back, let go of the lock, hang up; never raises."""
-        self._opened = False
+        opened, self._opened = self._opened, False
         try:
-            if self._governor is not None and self.transport.connected:
+            if self.settings.governor is not None and opened:
+                if not self.transport.connected:
+                    self.transport.connect()
                 self._put_governor_back()
         except DeviceError as error:
             _log.warning("%s: its governor could not be put back: %s", self.name, error)
@@ -100,7 +109,7 @@ class RemoteDevice:
             except OSError as error:
                 _log.warning("%s: %s", self.name, error)
         self.transport.close()
-        self._was_connected = False
+        self._was_connected = self._gave_up = False
         self._store = None
 
     def __enter__(self) -> Self:
@@ -216,42 +225,6 @@ class RemoteDevice:
                 "util-linux there, or remove `cpus` from the device's file"
             )
 
-    def _prepared_workdir(self) -> str:
-        """The work directory's absolute path, made, written in and executed in."""
-        wanted = self.settings.workdir
-        if not wanted.startswith(("/", "~/")) or any(sign in wanted for sign in ":\n\0"):
-            # It ends up in PYTHONPATH and LD_LIBRARY_PATH, where a colon ends a directory.
-            raise DeviceError(
-                f"{self.name}: workdir {wanted!r} must be absolute or start with ~/, without colons"
-            )
-        done = self.shell.call(
-            f"mkdir -p {quoted_path(wanted)} && cd {quoted_path(wanted)} && pwd -P || exit 10; "
-            "probe=.probe.$$; trap 'rm -f \"$probe\"' EXIT; "
-            "printf '#!/bin/sh\\nexit 0\\n' >\"$probe\" || { df -Pk . | tail -n 1; exit 11; }; "
-            'chmod +x "$probe" && "./$probe" || exit 12',
-            attempted=f"prepare its work directory {wanted}",
-        )
-        printed = done.stdout.decode(errors="surrogateescape").rstrip("\n")
-        complained = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][-300:]
-        match done.exit_code:
-            case 0:
-                return printed
-            case 11 if re.search(r"\s0\s+\d+%", printed.rpartition("\n")[2]):
-                raise DeviceError(
-                    f"{self.name}: cannot write its work directory {wanted}: no space left there (0 bytes "
-                    "free): make room, or set `workdir` in the device's file"
-                )
-            case 12:
-                raise DeviceError(
-                    f"{self.name}: programs do not run in its work directory {wanted} ({complained}): it is "
-                    "mounted noexec; set `workdir` in the device's file to a place where they do"
-                )
-            case _:
-                raise DeviceError(
-                    f"{self.name}: cannot write its work directory {wanted} ({complained}): "
-                    "set `workdir` in the device's file"
-                )
-
     def _take_lock(self) -> None:
         if not self._lock.acquire():
             # No flock over there: at least the sessions of this host keep out of each other's way.
@@ -259,28 +232,40 @@ class RemoteDevice:
             lock.acquire()
             self._host_lock = lock
 
-    def _settle(self, *, locked: bool = False) -> None:
-        """On a fresh connection: the lock is ours, no earlier command runs, nothing is assumed."""
-        if not locked and self._host_lock is None:
+    def _settle(self) -> None:
+        """After a lost connection: take the lock again, end what still runs, take nothing for granted."""
+        if self._host_lock is None:
             self._take_lock()
         commands.sweep(self.shell, self._owner)
         if self._store is not None:
             self._store.forget()
+        if self._governor is not None:
+            self._set_governor()
+
+    def _clean(self) -> None:
+        """End what a session that died left running, and remove what it was working on."""
+        commands.sweep(self.shell, self._owner)
+        self.shell.checked(f"rm -rf {quote(self.workdir)}/launches", attempted="remove old launches")
 
     def _connect_again(self) -> None:
         _log.warning("%s: the connection was lost, connecting to %s again", self.name, self.transport.address)
         began = time.monotonic()
+        patience_s = 0.0 if self._gave_up else self.settings.patience_s
         pause_s = 0.5
         while True:
             try:
                 self.transport.connect()
             except TransientDeviceError as error:
                 away = time.monotonic() - began
-                if away + pause_s > self.settings.patience_s:
-                    raise TransientDeviceError(f"{error} (away for {away:.0f} s)") from error
+                if away + pause_s > patience_s:
+                    # From now on one attempt per call: it may come back, but nobody waits for it again.
+                    waited = "before" if self._gave_up else f"for {away:.0f} s"
+                    self._gave_up = True
+                    raise DeviceAwayError(f"{error} (it was waited for in vain, {waited})") from error
                 time.sleep(pause_s)
                 pause_s = min(5.0, pause_s * 2)
             else:
+                self._gave_up = False
                 _log.warning("%s: connected again after %.1f s", self.name, time.monotonic() - began)
                 return
 
@@ -290,7 +275,8 @@ class RemoteDevice:
             _log.warning("%s: its governor could not be put back: %s", self.name, reason)
 
     def _set_governor(self) -> None:
-        self._governor = Governor(self.shell, f"{self.workdir}/governor.before")
+        if self._governor is None:
+            self._governor = Governor(self.shell, f"{self.workdir}/governor.before")
         if self.settings.governor is None:
             self._put_governor_back()  # what a session that died may have left
         else:

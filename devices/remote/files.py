@@ -4,7 +4,6 @@ They arrive under a temporary name beside their target, are checked, then rename
 it was. A file or tree is one round trip each way; a big file is two, and goes on where it was interrupted.
 """
 
-import errno
 import hashlib
 import posixpath
 import re
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from devices.base import Completed, DeviceError, Progress, TransientDeviceError
+from devices.copying import replace
 from devices.remote import archive
 from devices.remote.sending import (
     DIFFERS,
@@ -37,6 +37,8 @@ PULL_TIMEOUT_S = 3600.0
 """How much is coming is known only when it comes."""
 
 _MISSING, _NO_FILE = 93, 94
+_COMING = re.compile(rb"(tree|file) (\d+) ([-x])")
+_LINE_BYTES = 100
 _SUM = re.compile(rb"^\\?([0-9a-f]{64})\s", re.MULTILINE)
 
 _CLEAN_UP = """trap 'rm -rf "$p"' EXIT
@@ -87,6 +89,8 @@ def pull(shell: Shell, remote: str, local: Path, *, progress: Progress | None = 
                 timeout_s=PULL_TIMEOUT_S,
             )
         _raise_unless_pulled(shell, attempted, remote, done)
+        if not incoming.begun:
+            raise TransientDeviceError(f"{shell.device}: cannot {attempted}: its answer cannot be read")
         incoming.end()
         sums = sorted(found.decode() for found in _SUM.findall(done.stderr))
         if incoming.is_tree:
@@ -101,7 +105,7 @@ def pull(shell: Shell, remote: str, local: Path, *, progress: Progress | None = 
                 f"{shell.device}: cannot {attempted}: it came with other content than it has there; "
                 "is something writing to it?"
             )
-        _replace(tree if incoming.is_tree else scratch, local)
+        replace(tree if incoming.is_tree else scratch, local)
     except (archive.UnsafeArchiveError, tarfile.TarError) as error:
         raise DeviceError(f"{shell.device}: cannot {attempted}: {error}") from error
     except OSError as error:
@@ -242,7 +246,7 @@ class _Incoming:
         self._line = b""
         self._total = self._done = 0
         self._digest = hashlib.sha256()
-        self._begun = self.is_tree = self.executable = False
+        self.begun = self.is_tree = self.executable = self._wrong = False
 
     @property
     def sha256(self) -> str:
@@ -251,14 +255,17 @@ class _Incoming:
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        if not self._begun:
+        if not self.begun:
+            if self._wrong:
+                return
             self._line += chunk
             line, newline, chunk = self._line.partition(b"\n")
-            if not newline:
+            said = _COMING.fullmatch(line) if newline else None
+            if said is None:
+                self._wrong = bool(newline) or len(line) > _LINE_BYTES
                 return
-            kind, size, mark = line.split()
-            self._begun, self.is_tree, self.executable = True, kind == b"tree", mark == b"x"
-            self._total = int(size) * (1024 if self.is_tree else 1)
+            self.begun, self.is_tree, self.executable = True, said[1] == b"tree", said[3] == b"x"
+            self._total = int(said[2]) * (1024 if self.is_tree else 1)
         self._write(chunk)
         self._digest.update(chunk)
         self._done += len(chunk)
@@ -269,25 +276,6 @@ class _Incoming:
         """Tell that it is all: what `du` says of a tree is near to what it is as a stream, not the same."""
         if self._progress is not None:
             self._progress(self._done, self._done)
-
-
-def _replace(scratch: Path, target: Path) -> None:
-    if not (scratch.is_dir() and target.exists()):
-        scratch.replace(target)
-        return
-    if not target.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "it is a file, and a tree was to take its place", str(target))
-    old = scratch.with_suffix(".old")
-    target.rename(old)
-    try:
-        scratch.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    if old.is_symlink():
-        old.unlink()
-    else:
-        shutil.rmtree(old)
 
 
 def _local_error(shell: Shell, attempted: str, error: OSError) -> DeviceError:

@@ -19,7 +19,7 @@ boot=none
 IFS= read -r boot </proc/sys/kernel/random/boot_id
 put() {{
     if [ -w "$2" ]; then printf '%s\\n' "$1" >"$2"
-    elif command -v sudo >/dev/null; then printf '%s\\n' "$1" | sudo -n tee "$2" >/dev/null
+    elif command -v sudo >/dev/null; then printf '%s\\n' "$1" | sudo -n tee "$PWD/$2" >/dev/null
     else echo "no right to write $2, and no sudo" >&2; fi
 }}
 is() {{ now=; IFS= read -r now <"$2"; [ "$now" = "$1" ]; }}

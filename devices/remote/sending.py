@@ -96,7 +96,7 @@ def content(path: Path, size: int, tally: Tally, *, offset: int = 0) -> Iterator
 class LargeFile:
     """One big file on its way: it grows as `partial`, is checked, and renamed to `target`.
 
-    `mode` is for chmod; empty leaves it to the device.
+    `mode` is for chmod; empty leaves it to the device. `durable`: on the disk before it is renamed.
     """
 
     local: Path
@@ -105,6 +105,7 @@ class LargeFile:
     partial: str
     target: str
     mode: str = ""
+    durable: bool = False
 
 
 def send_large(shell: Shell, file: LargeFile, *, offset: int, attempted: str, tally: Tally) -> None:
@@ -142,6 +143,7 @@ cat >>"$p" || fail 1
 s=$($h <"$p") || fail 1
 [ "${{s%% *}}" = {file.sha256} ] || fail {DIFFERS}
 {f'chmod {file.mode} "$p" || fail 1' if file.mode else ":"}
+{"sync" if file.durable else ":"}
 mv -f "$p" "$t" || fail 1"""
 
 

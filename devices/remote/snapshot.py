@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from devices import linux
+from devices.base import TransientDeviceError
 from devices.facts import Facts, Interpreter
-from devices.remote.shell import Shell, new_token, quote, quoted_path
+from devices.remote.shell import SCRIPT_TIMEOUT_S, Shell, new_token, quote, quoted_path
 from devices.telemetry import Telemetry
 
-PYTHON_NAMES = ("python3", *(f"python3.{minor}" for minor in range(14, 7, -1)))
+PYTHON_NAMES = ("python3", *(f"python3.{minor}" for minor in range(20, 7, -1)))
 PYTHON_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/*/bin", "~/.pyenv/versions/*/bin", "~/miniforge3/bin")
 PYTHON_TIMEOUT_S = 20
 THROTTLED_TIMEOUT_S = 5
 
-_UNAME, _LIBC = "uname -m", "libc"
+_UNAME, _LIBC, _BITS, _END = "uname -m", "libc", "bits", "end"
 _DEFAULT_PYTHON, _OTHER_PYTHON = "python3:", "python:"
 
 # What of sysconfig's SOABI is compiled in: the name of extension modules holds it. Imports nothing that has
@@ -61,7 +64,8 @@ limit() {{
     [ -n "$limited" ] || {{ timeout 9 true && limited=yes || limited=no; }}
     if [ "$limited" = yes ]; then timeout "$seconds" "$@"; else "$@"; fi
 }}
-cd {root} || exit 0
+end() {{ record '{end}'; flush; exit 0; }}
+cd {root} || end
 """
 
 _CPU_SENSORS = """
@@ -85,6 +89,8 @@ record '{uname}'; flush; uname -m
 record '{libc}'; flush
 text=$(getconf GNU_LIBC_VERSION)
 case $text in glibc*) printf '%s' "$text";; *) ldd --version 2>&1;; esac
+record '{bits}'; flush
+getconf LONG_BIT || od -An -tu1 -j4 -N1 /bin/sh
 """
 
 # Two names of one file are one interpreter. Shims choose a version by the directory they are called in: only
@@ -141,10 +147,9 @@ def read_facts(shell: Shell, *, driver: str, root: str = "/") -> Facts:
     `root` is where its /proc, /sys and /etc are looked for.
     """
     mark = new_token()
-    done = shell.call(facts_script(mark, root), attempted="read its facts", timeout_s=180.0)
-    files = parse_records(done.stdout, mark)
+    files = _records(shell, facts_script(mark, root), mark, attempted="read its facts", timeout_s=180.0)
     pythons = parse_pythons(files)
-    return linux.parse_facts(
+    facts = linux.parse_facts(
         files,
         driver=driver,
         arch=files.get(_UNAME, "").strip() or None,
@@ -152,14 +157,15 @@ def read_facts(shell: Shell, *, driver: str, root: str = "/") -> Facts:
         python=pythons.default,
         interpreters=pythons.interpreters,
     )
+    return msgspec.structs.replace(facts, bits=parse_bits(files.get(_BITS, "")))
 
 
 def read_telemetry(shell: Shell, *, root: str = "/") -> Telemetry:
     """How the device feels now, with the host's time; raises as `read_facts` does."""
     mark = new_token()
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    done = shell.call(telemetry_script(mark, root), attempted="read its telemetry")
-    return linux.parse_telemetry(parse_records(done.stdout, mark), at=at)
+    files = _records(shell, telemetry_script(mark, root), mark, attempted="read its telemetry")
+    return linux.parse_telemetry(files, at=at)
 
 
 def facts_script(mark: str, root: str) -> str:
@@ -172,8 +178,8 @@ def facts_script(mark: str, root: str) -> str:
         names=" ".join(PYTHON_NAMES),
         places=" ".join(place.replace("~/", '"$HOME"/') for place in PYTHON_PLACES),
     )
-    system = _SYSTEM.format(uname=_UNAME, libc=_LIBC)
-    return _script(mark, root, linux.FACT_FILES) + system + interpreters + "exit 0\n"
+    system = _SYSTEM.format(uname=_UNAME, libc=_LIBC, bits=_BITS)
+    return _script(mark, root, linux.FACT_FILES) + system + interpreters + "end\n"
 
 
 def telemetry_script(mark: str, root: str) -> str:
@@ -181,7 +187,7 @@ def telemetry_script(mark: str, root: str) -> str:
     sensors = _CPU_SENSORS.format(chips="|".join(linux.CPU_SENSORS))
     throttled = [pattern for pattern in linux.TELEMETRY_FILES if pattern.endswith("/get_throttled")]
     asked = _THROTTLED.format(patterns=" ".join(throttled), timeout_s=THROTTLED_TIMEOUT_S)
-    return _script(mark, root, linux.TELEMETRY_FILES) + sensors + asked + "flush\nexit 0\n"
+    return _script(mark, root, linux.TELEMETRY_FILES) + sensors + asked + "end\n"
 
 
 def parse_records(printed: bytes, mark: str) -> dict[str, str]:
@@ -192,6 +198,11 @@ def parse_records(printed: bytes, mark: str) -> dict[str, str]:
         if end:
             records[name.decode(errors="replace")] = content.decode(errors="replace")
     return linux.in_natural_order(records)
+
+
+def parse_bits(text: str) -> int | None:
+    """32 or 64: as `getconf LONG_BIT` prints it, or the class byte of an ELF header (elf(5), EI_CLASS)."""
+    return {"32": 32, "64": 64, "1": 32, "2": 64}.get(text.strip())
 
 
 def parse_pythons(records: linux.Files) -> Pythons:
@@ -216,7 +227,20 @@ def parse_pythons(records: linux.Files) -> Pythons:
 
 def _script(mark: str, root: str, patterns: Sequence[str]) -> str:
     lines = "".join(f"{'line' if _holds_one_line(pattern) else 'whole'} {pattern}\n" for pattern in patterns)
-    return _PRELUDE.format(mark=mark, root=quoted_path(root)) + lines
+    return _PRELUDE.format(mark=mark, root=quoted_path(root), end=_END) + lines
+
+
+def _records(
+    shell: Shell, script: str, mark: str, *, attempted: str, timeout_s: float = SCRIPT_TIMEOUT_S
+) -> dict[str, str]:
+    """What the script printed, to its end: half of what a device is would be another device."""
+    done = shell.call(script, attempted=attempted, timeout_s=timeout_s)
+    files = parse_records(done.stdout, mark)
+    if _END not in files:
+        raise TransientDeviceError(
+            f"{shell.device}: cannot {attempted}: its answer was cut short (exit code {done.exit_code})"
+        )
+    return files
 
 
 def _holds_one_line(pattern: str) -> bool:

@@ -9,6 +9,9 @@ Where a file system knows no hard links (phones forbid them) trees are copies, m
 `cp -RL` from a tree of symbolic links: still nothing is sent twice, but it takes twice the room until the
 blobs, which then no tree is linked to, are the first to go.
 
+A blob gets its name once it is on the disk (`sync`), so that its size tells that it is whole, also after a
+power cut: the zeros that one leaves in what was just being written are in `part/`, where content is checked.
+
 All files have one fixed time: content that is shared can have only one. Byte code in a bundle has to be
 checked by hash, or not at all; what is checked by time is compiled anew there.
 """
@@ -34,14 +37,19 @@ from devices.remote.sending import (
 )
 from devices.remote.shell import Shell, new_token
 
+IN_USE = 6
+"""Trees that stay whatever else is staged: two versions that are alternated have two bundles, two artifacts,
+one runner and one feed."""
+
 _KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 
 
 class Store:
     """The store in the directory `root` of a device; `quota_bytes` is how large it may grow.
 
-    Over its quota, or short of space, it drops what no tree uses, then the trees used longest ago, never one
-    staged through this object. Not safe for two processes at once: a device is locked.
+    Over its quota, or short of space, it drops what no tree uses, then the trees used longest ago, those
+    staged through this object last of all, and never the IN_USE staged last: they are being measured. Not
+    safe for two processes at once: a device is locked.
     """
 
     def __init__(self, shell: Shell, root: str, *, quota_bytes: int | None) -> None:
@@ -51,7 +59,7 @@ class Store:
         self._root = root
         self._quota_bytes = quota_bytes
         self._paths: dict[str, str] = {}
-        self._pinned: set[str] = set()
+        self._used: dict[str, None] = {}
         self._hashes: dict[tuple[str, int, int, int], str] = {}
 
     def forget(self) -> None:
@@ -70,6 +78,8 @@ class Store:
             key += f"-{hashlib.sha256(os.fsencode(local.name)).hexdigest()[:8]}"
         if not _KEY.fullmatch(key):
             raise ValueError(f"{digest!r} is no hash")
+        self._used.pop(key, None)
+        self._used[key] = None  # the last one
         if key not in self._paths:
             try:
                 root = self._bring(local, key, attempted, progress)
@@ -77,7 +87,6 @@ class Store:
                 reason = f"{error.strerror or error}, on this machine ({error.filename or local})"
                 raise DeviceError(f"{self._shell.device}: cannot {attempted}: {reason}") from error
             self._paths[key] = f"{root}/trees/{key}/content"
-            self._pinned.add(key)
         return self._paths[key] if local.is_dir() else f"{self._paths[key]}/{local.name}"
 
     def _bring(self, local: Path, key: str, attempted: str, progress: Progress | None) -> str:
@@ -141,18 +150,26 @@ class Store:
             )
         while needed and (_over(quota, listing.used + needed) or _over(listing.free, needed)):
             unused = staging.unused(plan, listing)
-            old = [tree for tree in listing.trees if tree not in self._pinned]
-            if not unused and not old:
+            dropped = None if unused else self._oldest(listing)
+            if not unused and dropped is None:
                 if _over(listing.free, needed):
                     raise no_space(device, attempted, needed=needed, df=listing.df)
                 raise DeviceError(
                     f"{device}: cannot {attempted}: {mib(needed)} more are needed, {mib(listing.used)} are "
-                    f"in use by this run, and the store may hold {mib(quota or 0)}: "
+                    f"in use by what is being measured, and the store may hold {mib(quota or 0)}: "
                     "raise `[store] max_mb` in the device's file"
                 )
-            keys = () if unused else (old[-1],)
-            script = stored.remove_script(self._root, keys, new_token())
+            if dropped is not None:
+                self._used.pop(dropped, None)
+                self._paths.pop(dropped, None)
+            script = stored.remove_script(self._root, dropped, new_token())
             listing = self._list(script, attempted, "".join(f"{path}\n" for path in unused).encode())
+
+    def _oldest(self, listing: stored.Listing) -> str | None:
+        """The tree that is missed least; None when all of them are in use."""
+        earlier = [tree for tree in listing.trees if tree not in self._used]
+        own = [tree for tree in list(self._used)[:-IN_USE] if tree in listing.trees]
+        return next(iter([*reversed(earlier), *own]), None)
 
     def _go_on(
         self, name: str, entry: archive.Entry, listing: stored.Listing, attempted: str, tally: Tally
@@ -164,6 +181,7 @@ class Store:
             partial=f"{listing.root}/part/{name}",
             target=f"{listing.root}/blobs/{name}",
             mode=f"{staging.mode_of(entry):o}",
+            durable=True,
         )
         send_large(self._shell, file, offset=listing.partials[name], attempted=attempted, tally=tally)
 

@@ -8,6 +8,7 @@ from devices.remote.shell import quoted_path
 PROLOGUE = """LC_ALL=C; export LC_ALL
 boot=; { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
 salvage() {
+    for blob in "$1"/blobs/*; do [ ! -e "$blob" ] || sync; break; done
     (cd "$1/blobs" && find . -type f -exec $h {} + |
         sed -n 's/^\\([0-9a-f]\\{64\\}\\) [ *]\\.\\/\\(\\1x\\{0,1\\}\\)$/\\2/p' |
         xargs sh -c '[ $# = 0 ] || mv -f "$@" ../../../blobs/' mv
@@ -15,7 +16,7 @@ salvage() {
 }
 """
 """`$boot` names the device's uptime; `salvage DIR` keeps those of DIR/blobs whose content is what they are
-named after, and what else is over 1 MiB as partials, to go on from."""
+named after, once it is on the disk, and what else is over 1 MiB as partials, to go on from."""
 
 _LIST = """echo "= blobs"; ls -ln blobs
 echo "= part"; ls -ln part
@@ -67,7 +68,7 @@ def ask_script(root: str, key: str) -> str:
     """Is the tree `key` here? If so it counts as used now; if not, the listing.
 
     Its marker names the uptime in which it was written. When that is over the tree may have lost content
-    with the power, and is put together anew, from blobs whose sizes are checked.
+    with the power, and is put together anew, from blobs that were on the disk before they got their names.
     """
     return f"""{open_script(root)}was=
 if [ -f trees/{key}/boot ]; then read -r was <trees/{key}/boot; fi
@@ -87,12 +88,12 @@ rm -f part/probe part/linked
 {_LIST}"""
 
 
-def remove_script(root: str, keys: tuple[str, ...], token: str) -> str:
-    """Removes trees, and the files named on stdin, from the store; then the listing.
+def remove_script(root: str, key: str | None, token: str) -> str:
+    """Removes the tree `key`, if any, and the files named on stdin from the store; then the listing.
 
     A tree loses its place before its content: half of one is never taken for whole.
     """
-    moved = "".join(f"mv trees/{key} part/{token}/{key} || exit 1\n" for key in keys)
+    moved = "" if key is None else f"mv trees/{key} part/{token}/{key} || exit 1\n"
     return f"""{open_script(root)}mkdir part/{token} || exit 1
 {moved}rm -rf part/{token} 2>/dev/null || {{ chmod -R u+rwx part/{token}; rm -rf part/{token}; }}
 xargs rm -f || exit 1
