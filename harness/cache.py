@@ -19,7 +19,7 @@ import msgspec
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from harness.errors import ConversionError, PocketbenchError
+from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 
 
 def default_root() -> Path:
@@ -48,17 +48,22 @@ def tree_sha256(root: Path, files: Iterable[Path] | None = None) -> str:
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an entry cannot be built, and what the tool printed."""
+    """Why an entry cannot be built, what the tool printed, and in what circumstances."""
 
     message: str
     log: str = ""
+    given: str = ""
 
 
 class Cache:
-    """Get or build entries; safe for several processes at once."""
+    """Get or build entries; safe for several processes at once.
 
-    def __init__(self, root: Path | None = None) -> None:
+    With `ask_again` it tries also what it remembers as refused.
+    """
+
+    def __init__(self, root: Path | None = None, *, ask_again: bool = False) -> None:
         self.root = (root or default_root()).absolute()
+        self._ask_again = ask_again
         self.built: list[str] = []
         """What this process had to build, `kind/key`, in order; empty on a warm run."""
 
@@ -71,22 +76,37 @@ class Cache:
         path = self.path(kind, key)
         return path.is_dir() or _failure_path(path).is_file()
 
-    def entry(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    def entry(
+        self,
+        kind: str,
+        key: Mapping[str, Any],
+        build: Callable[[Path], None],
+        *,
+        refusal: type[UnsupportedError] = ConversionError,
+        given: str = "",
+    ) -> Path:
         """Directory of the entry for `key`; calls `build(directory)` when it is not there yet.
 
-        Raises ConversionError when `build` did, now or at an earlier time with the same key; any other
-        error of `build` is passed on and nothing is remembered.
+        Raises `refusal` when `build` did, now or at an earlier time with the same key and the same `given`,
+        which names circumstances that a refusal depends on and an entry does not. Any other error of `build`
+        is passed on and nothing is remembered.
         """
         path = self.path(kind, key)
         if path.is_dir():
             return path
-        _raise_remembered(path)
+        self._raise_remembered(path, refusal, given)
         self._make_parent(path)
         with self._locked(path):
             if path.is_dir():
                 return path
-            _raise_remembered(path)
-            self._build(path, key, build)
+            self._raise_remembered(path, refusal, given)
+            try:
+                self._build(path, key, build)
+            except refusal as error:
+                with suppress(OSError):  # on a full disk the next run tries again
+                    _remember(path, error, given)
+                raise
+            _failure_path(path).unlink(missing_ok=True)
         self.built.append(f"{kind}/{path.name}")
         return path
 
@@ -128,14 +148,21 @@ class Cache:
             (scratch / "key.json").write_bytes(msgspec.json.format(msgspec.json.encode(key)))
             build(scratch)
             scratch.rename(path)
-        except ConversionError as error:
-            with suppress(OSError):  # on a full disk the next run tries again
-                _remember(path, scratch, error)
-            raise
         except OSError as error:
             raise self._explained(error) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _raise_remembered(self, path: Path, refusal: type[UnsupportedError], given: str) -> None:
+        stored = _failure_path(path)
+        if self._ask_again or not stored.is_file():
+            return
+        failure = msgspec.json.decode(stored.read_bytes(), type=Failure)
+        if failure.given != given:
+            return
+        if issubclass(refusal, ConversionError):
+            raise refusal(failure.message, failure.log)
+        raise refusal(failure.message)
 
     def _explained(self, error: OSError) -> Exception:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -156,17 +183,14 @@ def _failure_path(path: Path) -> Path:
     return path.with_suffix(".failure.json")
 
 
-def _remember(path: Path, scratch: Path, error: ConversionError) -> None:
-    written = scratch / "failure.json"
-    written.write_bytes(msgspec.json.encode(Failure(message=str(error), log=error.log)))
-    written.rename(_failure_path(path))
-
-
-def _raise_remembered(path: Path) -> None:
-    stored = _failure_path(path)
-    if stored.is_file():
-        failure = msgspec.json.decode(stored.read_bytes(), type=Failure)
-        raise ConversionError(failure.message, failure.log)
+def _remember(path: Path, error: UnsupportedError, given: str) -> None:
+    log = error.log if isinstance(error, ConversionError) else ""
+    written = path.parent / f".{path.name}-failure.json"  # as the rest of what is half made
+    try:
+        written.write_bytes(msgspec.json.encode(Failure(message=str(error), log=log, given=given)))
+        written.rename(_failure_path(path))
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def _existing(path: Path) -> Path:

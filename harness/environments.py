@@ -4,13 +4,15 @@ They are never activated: a program is started with `python -s -S` and the direc
 that it sees these packages and the standard library, nothing else. Conflicting pins never meet.
 """
 
+import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import uv
 
-from harness.cache import Cache
+from harness.cache import Cache, digest_of
 from harness.errors import PocketbenchError, UnsupportedError
 from harness.interpreters import find_python
 from harness.spec import Frozen
@@ -31,6 +33,20 @@ OFFLINE = (
     "timed out",
 )
 """What uv says, in lower case, when it cannot reach a package index."""
+
+NO_WHEEL = ("no wheels with a matching", "no usable wheels")
+"""What uv says, in lower case, of a version that is there for other Pythons or platforms only."""
+
+INDEX_SETTINGS = (
+    *(f"UV_{name}" for name in ("DEFAULT_INDEX", "INDEX", "INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS")),
+    *(f"PIP_{name}" for name in ("INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "CONFIG_FILE")),
+    *("UV_NO_INDEX", "UV_CONFIG_FILE"),
+)
+"""Environment variables that say where packages come from."""
+
+
+class NoWheelError(UnsupportedError):
+    """There are no such packages for the Python and platform, however often they are asked for."""
 
 
 class Packages(Frozen, frozen=True, kw_only=True):
@@ -61,15 +77,20 @@ class Environment(Frozen, frozen=True, kw_only=True):
 def environment(cache: Cache, packages: Packages) -> Environment:
     """The environment for `packages`, installed when it is not there yet."""
     python = find_python(packages.python)
-    entry = cache.entry("environments", {"packages": packages}, lambda path: install(packages, path / "site"))
+    try:
+        entry = cache.entry(
+            "environments", {"packages": packages}, lambda path: install(packages, path / "site")
+        )
+    except NoWheelError as error:
+        raise UnsupportedError(str(error)) from error
     return Environment(site=entry / "site", python=python)
 
 
 def install(packages: Packages, site: Path) -> None:
     """Install `packages` into the new directory `site`, byte-compiled.
 
-    Raises UnsupportedError when no such package exists for the Python and platform, PocketbenchError
-    when the package index cannot be reached.
+    Raises NoWheelError when no such package exists for the Python and platform, UnsupportedError for other
+    refusals, PocketbenchError when the package index cannot be reached.
     """
     command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(site)]
     command += ["--only-binary", ":all:", "--link-mode", "copy"]
@@ -79,6 +100,30 @@ def install(packages: Packages, site: Path) -> None:
         command += ["--python", str(find_python(packages.python)), "--compile-bytecode"]
     if not packages.dependencies:
         command.append("--no-deps")
+    printed = run_installer("uv", command, packages, site, mirrors="UV_DEFAULT_INDEX, UV_FIND_LINKS")
+    if printed is None:
+        return
+    if _says(printed, ("there is no version of",)):
+        # Asked for by name, so not this machine's lack: the cell fails instead of being passed over.
+        raise PocketbenchError(f"{packages.name} does not exist: {last_lines(printed)}")
+    raise refusal(packages, printed, NO_WHEEL)
+
+
+def run_installer(
+    name: str,
+    command: Sequence[str],
+    packages: Packages,
+    site: Path,
+    *,
+    mirrors: str,
+    unreachable: Sequence[str] = (),
+) -> str | None:
+    """Run an installer of `packages` into `site`; None when it did, else what it said of the packages.
+
+    `mirrors` are its settings for another index; `unreachable`, in lower case, is what it says beyond OFFLINE
+    when there is none. Raises PocketbenchError for what has nothing to do with the packages.
+    """
+    wanted = " ".join(packages.requirements)
     try:
         done = subprocess.run(
             [*command, *packages.requirements],
@@ -92,11 +137,45 @@ def install(packages: Packages, site: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise PocketbenchError(
-            f"installing {' '.join(packages.requirements)} did not end within {INSTALL_TIMEOUT_S:.0f} s: "
-            "is the package index slow? Try again, or point uv at a mirror (UV_DEFAULT_INDEX)"
+            f"installing {wanted} did not end within {INSTALL_TIMEOUT_S:.0f} s: is the package index slow? "
+            f"Try again, or point {name} at a mirror ({mirrors})"
         ) from error
-    if done.returncode != 0:
-        raise _install_error(packages, done.stderr.strip(), site.parent)
+    if done.returncode == 0:
+        return None
+    printed = done.stderr.strip()
+    said = f"{name} said: {last_lines(printed)}"
+    if "No space left" in printed or "os error 28" in printed:
+        folder = site.parent
+        free = shutil.disk_usage(folder).free / 2**20
+        raise PocketbenchError(
+            f"no space left while installing {wanted}: {free:.1f} MiB free in {folder.parent}. Make room "
+            f"there or in {name}'s cache, or set POCKETBENCH_CACHE to a larger disk. {said}"
+        )
+    if _says(printed, (*OFFLINE, *unreachable)):
+        raise PocketbenchError(
+            f"{wanted} is not in the cache and the package index cannot be reached. "
+            f"Connect once, or point {name} at a mirror ({mirrors}). {said}"
+        )
+    return printed
+
+
+def refusal(packages: Packages, printed: str, lasting: Sequence[str]) -> UnsupportedError:
+    """The error for packages that an installer refused; NoWheelError when it says one of `lasting`."""
+    kind = NoWheelError if _says(printed, lasting) else UnsupportedError
+    return kind(
+        f"{packages.name} cannot be installed for Python {packages.python}"
+        f"{' on ' + packages.platform if packages.platform else ''}: {last_lines(printed)}"
+    )
+
+
+def index_settings() -> str:
+    """Hash of where packages come from: what one index does not have another may."""
+    return digest_of({name: os.environ.get(name) for name in INDEX_SETTINGS})
+
+
+def last_lines(printed: str, lines: int = 4) -> str:
+    """The end of what an installer said, in one line; that is where it says why."""
+    return " ".join(line.strip() for line in printed.splitlines()[-lines:])
 
 
 def installed_versions(site: Path) -> dict[str, str]:
@@ -108,28 +187,7 @@ def installed_versions(site: Path) -> dict[str, str]:
     return found
 
 
-def _install_error(packages: Packages, printed: str, folder: Path) -> PocketbenchError:
-    wanted = " ".join(packages.requirements)
-    if "No space left" in printed or "os error 28" in printed:
-        free = shutil.disk_usage(folder).free / 2**20
-        return PocketbenchError(
-            f"no space left while installing {wanted}: {free:.1f} MiB free in {folder.parent}. Make room "
-            f"there or in uv's cache, or set POCKETBENCH_CACHE to a larger disk. uv said: {_tail(printed)}"
-        )
-    if any(sign in printed.lower() for sign in OFFLINE):
-        return PocketbenchError(
-            f"{wanted} is not in the cache and the package index cannot be reached. "
-            "Connect once, or point uv at a mirror (UV_DEFAULT_INDEX, UV_FIND_LINKS). "
-            f"uv said: {_tail(printed)}"
-        )
-    if "there is no version of" in printed.lower():
-        # Asked for by name, so not this machine's lack: the cell fails instead of being passed over.
-        return PocketbenchError(f"{packages.name} does not exist: {_tail(printed)}")
-    return UnsupportedError(
-        f"{packages.name} cannot be installed for Python {packages.python}"
-        f"{' on ' + packages.platform if packages.platform else ''}: {_tail(printed)}"
-    )
-
-
-def _tail(printed: str, lines: int = 4) -> str:
-    return " ".join(line.strip() for line in printed.splitlines()[-lines:])
+def _says(printed: str, signs: Sequence[str]) -> bool:
+    """Whether one of `signs` is in it, however its lines are broken."""
+    flat = " ".join(printed.lower().split())
+    return any(sign in flat for sign in signs)

@@ -1,5 +1,6 @@
 """What a bundle must fit: this machine, or a device with its processor, C library and interpreters."""
 
+import platform as machine
 import re
 from typing import Final
 
@@ -23,12 +24,26 @@ _SOABI = re.compile(r"cpython-3\d+-(?P<arch>.+)-linux-(?P<libc>gnu|musl)(?:eabi(
 
 
 class Platform(Frozen, frozen=True, kw_only=True):
-    """What bundles are built for. `arch` is the kernel's, in the words of `uname -m`; `libc` as in Facts."""
+    """What bundles are built for.
+
+    `arch` is the kernel's, in the words of `uname -m`; `libc` and `bits`, those of its programs, as in Facts.
+    """
 
     host: bool = False
     arch: str | None = None
     libc: str | None = None
+    bits: int | None = None
     interpreters: tuple[Interpreter, ...] = ()
+
+    @property
+    def processor(self) -> str | None:
+        """`arch`, of this machine as well."""
+        return _arch(machine.machine()) if self.host else self.arch
+
+    @property
+    def runs_32_bit_programs(self) -> bool:
+        """Whether its programs are 32-bit ones; under a 64-bit kernel, too."""
+        return self.bits == 32 or any("-arm-linux-" in python.soabi for python in self.interpreters)
 
     @property
     def label(self) -> str:
@@ -53,7 +68,7 @@ def platform_of(facts: Facts) -> Platform:
     """What a bundle for the device of `facts` must fit."""
     if facts.driver == "local":
         return HOST
-    return Platform(arch=_arch(facts.arch), libc=facts.libc, interpreters=facts.interpreters)
+    return Platform(arch=_arch(facts.arch), libc=facts.libc, bits=facts.bits, interpreters=facts.interpreters)
 
 
 def wheel_platform(platform: Platform, interpreter: Interpreter) -> str:

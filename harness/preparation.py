@@ -58,7 +58,8 @@ def make_ready(
 
     `supplied` are the user's binary bundles.
     """
-    check_supported(Format.of(case))
+    form = Format.of(case, platform)
+    check_supported(form)
     bundle = bundle_for(cache, RUNTIMES[case.runtime], case.runtime_version, platform, supplied)
     prepared = prepare(cache, model, base)
     feed = prepare_feed(cache, model, prepared, base)
@@ -67,7 +68,7 @@ def make_ready(
         model=prepared,
         feed=feed,
         reference=make_reference(cache, prepared, feed),
-        artifact=make_artifact(cache, prepared, Format.of(case)),
+        artifact=make_artifact(cache, prepared, form),
         bundle=bundle,
     )
 

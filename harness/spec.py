@@ -253,7 +253,10 @@ class Artifact(Frozen, frozen=True, kw_only=True):
 
 
 class BundleInfo(Frozen, frozen=True, kw_only=True):
-    """Which runtime files ran: kind, version, platform and the hash of the whole."""
+    """Which runtime files ran: kind, version, platform and the hash of the whole.
+
+    `compiled`: its Python packages hold byte code, so that importing them compiles nothing.
+    """
 
     key: str
     kind: Literal["wheel", "portable", "binary"]
@@ -262,6 +265,7 @@ class BundleInfo(Frozen, frozen=True, kw_only=True):
     platform: str
     python: str | None
     packages: dict[str, str]
+    compiled: bool = True
 
 
 class Interval(Frozen, frozen=True, kw_only=True):

@@ -15,15 +15,19 @@ from devices.facts import Interpreter
 from devices.local import LocalDevice
 from harness.arm import Arm
 from harness.bundles import binary_bundle, bundle_for
+from harness.bundles.choice import _fits
 from harness.cache import Cache
 from harness.errors import PocketbenchError, UnsupportedError
 from harness.launch import Files, Staged, launch, load_outputs, runner_tree, stage
+from harness.models.zoo import load_zoo
 from harness.pairing import run_pair
 from harness.platforms import HOST, Platform
+from harness.preparation import make_ready
 from harness.runtimes import RUNTIMES
-from harness.spec import Job, RunnerResult, TensorSpec, TimingPlan, WarmupPlan
+from harness.spec import Case, Job, RunnerResult, TensorSpec, TimingPlan, WarmupPlan
 
-SOURCE = Path(__file__).parent / "data" / "c_runner" / "runner.c"
+PROJECT = Path(__file__).parent.parent
+SOURCE = PROJECT / "tests" / "data" / "c_runner" / "runner.c"
 COMPILERS = {"linux-x86_64": "gcc", "linux-aarch64": "aarch64-linux-gnu-gcc"}
 QEMU = "qemu-aarch64-static"
 FEED = np.array([[-2.0, -0.0, 0.5, 3e38], [np.inf, -np.inf, 1e-45, -1e-45]], "float32")
@@ -216,6 +220,66 @@ def test_a_32_bit_bundle_fits_a_32_bit_system_under_a_64_bit_kernel(folder):
     assert bundle_for(Cache(), RUNTIMES["ncnn"], supplied.info.version, board, [supplied]) == supplied
 
 
+def for_platform(folder, platform):
+    (folder / "runner").write_text("#!/bin/sh\n")
+    rewrite(folder, platform=platform, files={"runner": sha256(folder / "runner")})
+    return binary_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("built_for", "kernel", "bits", "fits"),
+    [
+        ("linux-armv7l", "aarch64", 32, True),
+        ("linux-armv6l", "aarch64", 32, True),
+        ("linux-armv6l", "armv7l", 32, True),
+        ("linux-i686", "x86_64", 32, True),
+        ("linux-armv7l", "armv7l", None, True),
+        ("linux-aarch64", "aarch64", 32, True),
+        ("linux-armv7l", "aarch64", 64, False),
+        ("linux-armv7l", "aarch64", None, False),
+        ("linux-armv7l", "armv6l", 32, False),
+        ("linux-aarch64", "armv7l", 32, False),
+    ],
+)
+def test_a_bundle_fits_what_the_system_s_programs_are_also_without_a_python_there(
+    folder, built_for, kernel, bits, fits
+):
+    supplied = for_platform(folder, built_for)
+    assert _fits(supplied, Platform(arch=kernel, libc="glibc 2.36", bits=bits)) is fits
+
+
+def test_a_first_raspberry_pi_gets_no_bundle_of_its_successors(folder):
+    supplied = for_platform(folder, "linux-armv7l")
+    python = Interpreter(path="/usr/bin/python3", version="3.11", soabi="cpython-311-arm-linux-gnueabihf")
+    zero = Platform(arch="armv6l", libc="glibc 2.36", interpreters=(python,))
+    assert not _fits(supplied, zero)
+
+
+@pytest.mark.parametrize(("arch", "kernels"), [("aarch64", "arm"), ("x86_64", "x86")])
+def test_a_supplied_bundle_gets_a_mobile_file_for_its_own_processor(folder, arch, kernels):
+    (folder / "runner").write_text("#!/bin/sh\n")
+    rewrite(
+        folder,
+        runtime="paddlelite",
+        version="2.13rc0",
+        platform=f"linux-{arch}",
+        files={"runner": sha256(folder / "runner")},
+    )
+    supplied, zoo = binary_bundle(folder), PROJECT / "suites" / "zoo.toml"
+    case = Case(
+        model="ppocr_cls",
+        runtime="paddlelite",
+        runtime_version="2.13rc0",
+        precision="fp32",
+        threads=1,
+        backend="mobile",
+    )
+    made = make_ready(Cache(), load_zoo(zoo)[case.model], zoo.parent, case, Platform(arch=arch), [supplied])
+    assert made.bundle == supplied
+    assert made.artifact.record.options["valid_targets"] == kernels
+    assert list(made.artifact.record.files) == ["nb"]
+
+
 def test_a_supplied_bundle_for_another_processor_is_named_when_nothing_else_is_left(folder):
     rewrite(folder, runtime="paddlelite", version="2.13rc0")
     supplied, paddlelite = binary_bundle(folder), RUNTIMES["paddlelite"]
@@ -228,6 +292,16 @@ def test_the_same_files_in_another_place_are_the_same_bundle(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     one, other = binary_bundle(folder), binary_bundle(tmp_path / "copy")
     assert (one.digest, one.info) == (other.digest, other.info)
+
+
+def test_a_helper_that_is_made_executable_makes_another_bundle(folder):
+    (folder / "helper").write_text("#!/bin/sh\n")
+    rewrite(folder, files={name: sha256(folder / name) for name in ("runner", "helper")})
+    before = binary_bundle(folder)
+    (folder / "helper").chmod(0o755)
+    after = binary_bundle(folder)
+    assert before.digest != after.digest, "else a device keeps the one that cannot be executed"
+    assert before.info.key != after.info.key
 
 
 @pytest.mark.parametrize(

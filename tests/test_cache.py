@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from harness.cache import Cache, digest_of, file_sha256, tree_sha256
-from harness.errors import ConversionError, PocketbenchError
+from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 
 KEY = {"model": "a", "options": {"fp16": 1}}
 
@@ -162,6 +162,42 @@ def test_a_refusal_is_remembered_with_its_log_and_not_tried_again(cache):
     assert not left_behind(cache)
     cache.forget("things", KEY)
     assert (cache.entry("things", KEY, whole) / "whole").exists()
+
+
+class NoWheelError(UnsupportedError):
+    """A refusal that is no converter's."""
+
+
+def test_a_refusal_of_another_kind_is_remembered_as_what_it_is_and_for_what_it_depended_on(cache):
+    calls = []
+
+    def refuse(path):
+        calls.append(path)
+        raise NoWheelError("not for this processor")
+
+    for given in ("an index", "an index", "another one"):
+        with pytest.raises(NoWheelError, match="not for this processor"):
+            Cache(cache.root).entry("things", KEY, refuse, refusal=NoWheelError, given=given)
+    assert len(calls) == 2
+    assert (
+        Cache(cache.root).entry("things", KEY, whole, refusal=NoWheelError, given="a third") / "whole"
+    ).exists()
+
+
+def test_who_asks_again_gets_what_was_refused_and_then_everybody_does(cache):
+    def refuse(path):
+        raise ConversionError("not today", "log")
+
+    for _ in range(2):
+        with pytest.raises(ConversionError):
+            Cache(cache.root, ask_again=True).entry("things", KEY, refuse)
+    with pytest.raises(ConversionError):
+        Cache(cache.root).entry("things", KEY, whole)
+    entry = Cache(cache.root, ask_again=True).entry("things", KEY, whole)
+    assert Cache(cache.root).entry("things", KEY, refuse) == entry
+    cache.forget("things", KEY)
+    assert not cache.has("things", KEY)
+    assert not left_behind(cache)
 
 
 @pytest.mark.parametrize("error", [PocketbenchError("no network"), KeyboardInterrupt(), ValueError("bug")])

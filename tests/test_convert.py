@@ -3,16 +3,18 @@
 The converters are the real ones, in their own environments, on networks of a few nodes.
 """
 
+import re
 import subprocess
 import sys
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
 from devices.local import LocalDevice
 from harness.bundles import wheel_bundle
-from harness.cache import Cache, file_sha256
+from harness.cache import Cache, digest_of, file_sha256
 from harness.convert import CONVERTERS, Format, artifact_key, make_artifact
 from harness.convert.ncnn import _batch_axes, pnnx_release
 from harness.convert.rewrite import rewritten
@@ -20,8 +22,9 @@ from harness.environments import environment
 from harness.errors import ConversionError, UnsupportedError
 from harness.launch import Files, feed_files, launch, load_outputs, runner_tree, stage
 from harness.models.prepare import Feed, Prepared
+from harness.platforms import HOST, Platform
 from harness.runtimes import RUNTIMES
-from harness.spec import Job, TensorSpec, TimingPlan, WarmupPlan
+from harness.spec import Case, Job, TensorSpec, TimingPlan, WarmupPlan
 from harness.toolchains import ONNX, ConversionTimeoutError, require_files, run_tool
 
 PARSE = "import sys, onnx; onnx.save(onnx.parser.parse_model(sys.stdin.read()), sys.argv[1])"
@@ -266,6 +269,44 @@ def test_a_model_of_a_newer_opset_computes_the_same_in_paddlelite(network, compu
     reference = computed(model, "onnxruntime", shape=(1, 4))
 
     assert np.allclose(computed(model, "paddlelite", shape=(1, 4)), reference, atol=1e-5)
+
+
+def mobile(arch):
+    known = RUNTIMES["paddlelite"]
+    case = Case(
+        model="tiny",
+        runtime=known.name,
+        runtime_version=known.default_version,
+        precision="fp32",
+        threads=1,
+        backend="mobile",
+    )
+    return Format.of(case, HOST if arch is None else Platform(arch=arch))
+
+
+def test_a_mobile_file_is_made_for_the_processor_that_is_to_run_it(cache, network):
+    model = network(CONVOLUTION, {"x": (1, 4, 8, 8)}, weights={"w": np.ones((4, 4, 3, 3), np.float32)})
+    made = {arch: make_artifact(cache, model, mobile(arch)) for arch in (None, "x86_64", "aarch64", "armv7l")}
+    assert made[None] == made["x86_64"]
+    assert made["armv7l"] == made["aarch64"], "its kernels are chosen at run time"
+    assert made["aarch64"].record.options["valid_targets"] == "arm"
+    for arch, target in (("x86_64", 2), ("aarch64", 4)):  # as Paddle-Lite's paddle_place.h numbers them
+        kernels = set(re.findall(rb"conv2d/def/(\d+)/", (made[arch].path / "model.nb").read_bytes()))
+        assert kernels == {b"%d" % target}
+
+
+def test_what_is_the_same_for_every_processor_is_converted_once(cache, network):
+    model = network(CONVOLUTION, {"x": (1, 4, 8, 8)}, weights={"w": np.ones((4, 4, 3, 3), np.float32)})
+    for runtime in CONVERTERS:
+        forms = [msgspec.structs.replace(form(runtime), arch=arch) for arch in (None, "x86_64", "aarch64")]
+        assert len({digest_of(artifact_key(model, one)) for one in forms}) == 1
+    x86 = artifact_key(model, mobile("x86_64"))["options"]
+    assert x86 == {**artifact_key(model, form("paddlelite"))["options"], "valid_targets": "x86"}
+
+
+def test_a_processor_without_mobile_kernels_is_unsupported(unknown):
+    with pytest.raises(UnsupportedError, match="mobile backend has no kernels for riscv64"):
+        artifact_key(unknown, mobile("riscv64"))
 
 
 def test_what_an_older_opset_cannot_say_is_a_refusal_with_a_reason(cache, network):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 
+import msgspec
 import pytest
 import uv
 
@@ -32,6 +33,7 @@ def test_the_local_driver_is_this_machine_whatever_its_facts_say():
 def test_another_driver_is_a_platform_of_what_its_facts_say():
     facts = Facts(driver="ssh", arch="aarch64", libc="glibc 2.36", interpreters=(interpreter(),), serial="7")
     assert platform_of(facts) == board("aarch64", "glibc 2.36", interpreter())
+    assert platform_of(msgspec.structs.replace(facts, bits=32)).bits == 32
     assert platform_of(facts).label == "aarch64 with glibc 2.36"
 
 

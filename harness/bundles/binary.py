@@ -4,6 +4,7 @@ docs/runtimes.md says how to write one. Everything in it is checked before anyth
 """
 
 import difflib
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -56,7 +57,7 @@ def binary_bundle(path: Path) -> Bundle:
     _check_files(path, manifest, where)
     _check_placeholders(manifest, where)
     _check_entry(path, manifest, where, arch)
-    digest = tree_sha256(path, [where, *(path / name for name in manifest.files)])
+    digest = _digest(path, manifest)
     info = BundleInfo(
         key=digest[:32],
         kind="binary",
@@ -67,6 +68,13 @@ def binary_bundle(path: Path) -> Bundle:
         packages={},
     )
     return Bundle(path=path, digest=digest, info=info, entry=manifest.entry, environment=manifest.env)
+
+
+def _digest(path: Path, manifest: BinaryManifest) -> str:
+    """Of contents, and of which files are programs: a device keeps what it has by this name."""
+    content = tree_sha256(path, [path / MANIFEST, *(path / name for name in manifest.files)])
+    programs = sorted(name for name in manifest.files if (path / name).stat().st_mode & 0o111)
+    return hashlib.sha256(f"{content}\n{programs!r}".encode()).hexdigest()
 
 
 def _read(where: Path) -> BinaryManifest:

@@ -1,6 +1,5 @@
 """Which bundle a runtime gets on a platform: the user's own, else wheels, else Python and all."""
 
-import platform as machine
 from collections.abc import Sequence
 
 import msgspec
@@ -11,8 +10,11 @@ from harness.bundles.portable import MACHINES, portable_bundle
 from harness.bundles.wheel import wheel_bundle
 from harness.cache import Cache
 from harness.errors import UnsupportedError
-from harness.platforms import HOST, SAME_ARCH, Platform
+from harness.platforms import HOST, Platform
 from harness.runtimes import Runtime
+
+RUNS_32_BIT = {"aarch64": ("armv7l", "armv6l"), "armv7l": ("armv6l",), "x86_64": ("i686",)}
+"""Kernel -> what a 32-bit system on it runs besides its own; an armv6l lacks instructions of an armv7l."""
 
 ADVICE = "supply a `binary` bundle with --bundle DIR (docs/runtimes.md says how to write one)"
 
@@ -50,13 +52,11 @@ def bundle_for(
 
 def _fits(bundle: Bundle, platform: Platform) -> bool:
     arch = bundle.info.platform.removeprefix("linux-")
-    if platform.host:
-        own = machine.machine()
-        return arch == SAME_ARCH.get(own, own)
-    if arch == platform.arch:
+    if arch == platform.processor:
         return True
-    # A 32-bit system under a 64-bit kernel.
-    return arch.startswith("armv") and any("-arm-linux-" in i.soabi for i in platform.interpreters)
+    if platform.host:
+        return False
+    return platform.runs_32_bit_programs and arch in RUNS_32_BIT.get(platform.arch or "", ())
 
 
 def _impossible(

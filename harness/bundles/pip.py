@@ -1,19 +1,20 @@
 """Install wheels for 32-bit ARM, a platform that uv has no name for, with pip."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import uv
 
-from harness.environments import INSTALL_TIMEOUT_S, OFFLINE, Packages
-from harness.errors import PocketbenchError, UnsupportedError
+from harness.environments import Packages, refusal, run_installer
+from harness.errors import UnsupportedError
 
 PIP = "pip==26.3"
 
 UNREACHABLE = ("retrying (", "newconnectionerror", "could not fetch url")
-"""What pip says, in lower case, when it cannot reach a package index; see OFFLINE for uv."""
+"""What pip says, in lower case, when it cannot reach a package index; uv, which fetches pip, says OFFLINE."""
+
+NO_WHEEL = ("no matching distribution found",)
+"""What pip says, in lower case, when an index has nothing that fits."""
 
 
 def needs_pip(platform: str) -> bool:
@@ -37,7 +38,7 @@ def platform_tags(platform: str) -> tuple[str, ...]:
 def pip_install(packages: Packages, site: Path) -> None:
     """Install `packages` into the new directory `site`; pip's own settings name the index.
 
-    Raises UnsupportedError when there is no such wheel, PocketbenchError when the index cannot be reached.
+    Raises NoWheelError when there is no such wheel, PocketbenchError when the index cannot be reached.
     """
     command = [uv.find_uv_bin(), "tool", "run", "--quiet", "--from", PIP, "pip", "install", "--quiet"]
     command += ["--target", str(site), "--no-compile", "--only-binary", ":all:", "--no-input"]
@@ -45,39 +46,8 @@ def pip_install(packages: Packages, site: Path) -> None:
     command += [f"--platform={tag}" for tag in platform_tags(packages.platform or "")]
     if not packages.dependencies:
         command.append("--no-deps")
-    wanted = " ".join(packages.requirements)
-    try:
-        done = subprocess.run(
-            [*command, *packages.requirements],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=INSTALL_TIMEOUT_S,
-            cwd="/",
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PocketbenchError(
-            f"installing {wanted} did not end within {INSTALL_TIMEOUT_S:.0f} s: is the package index slow? "
-            "Try again, or point pip at a mirror (PIP_INDEX_URL)"
-        ) from error
-    if done.returncode != 0:
-        shutil.rmtree(site, ignore_errors=True)
-        raise _error(packages, wanted, done.stderr)
-
-
-def _error(packages: Packages, wanted: str, printed: str) -> PocketbenchError:
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    said = next((line for line in lines if line.startswith("ERROR:")), (lines or ["it printed nothing"])[-1])
-    said = said.removeprefix("ERROR: ")
-    if "No space left" in printed:
-        return PocketbenchError(f"no space left while installing {wanted}. pip said: {said}")
-    # uv fetches pip, pip the wheels.
-    if any(sign in printed.lower() for sign in (*UNREACHABLE, *OFFLINE)):
-        return PocketbenchError(
-            f"{wanted} cannot be fetched: the package index cannot be reached. Connect once, or point pip at "
-            f"a mirror (PIP_INDEX_URL, PIP_FIND_LINKS). pip said: {said}"
-        )
-    return UnsupportedError(
-        f"{packages.name} cannot be installed for Python {packages.python} on {packages.platform}: {said}"
+    printed = run_installer(
+        "pip", command, packages, site, mirrors="PIP_INDEX_URL, PIP_FIND_LINKS", unreachable=UNREACHABLE
     )
+    if printed is not None:
+        raise refusal(packages, printed.replace("ERROR: ", ""), NO_WHEEL)

@@ -14,10 +14,10 @@ import msgspec
 
 from harness.bundles.apt import Apt
 from harness.bundles.base import SCHEMA, Bundle, read_bundle, write_manifest
-from harness.bundles.bytecode import NO_BYTECODE, compile_packages
+from harness.bundles.bytecode import NO_BYTECODE, can_compile, compile_packages
 from harness.bundles.wheel import install_packages, packages_of, shortened
 from harness.cache import Cache
-from harness.environments import ISOLATED, installed_versions
+from harness.environments import ISOLATED, NoWheelError, index_settings, installed_versions
 from harness.errors import PocketbenchError, UnsupportedError
 from harness.platforms import Platform, glibc_platform
 from harness.runtimes import Runtime
@@ -69,6 +69,7 @@ class _Base(Frozen, frozen=True, kw_only=True):
     python: str
     glibc: tuple[int, int]
     packages: dict[str, str]
+    compiled: bool = True
 
 
 def portable_bundle(cache: Cache, runtime: Runtime, version: str, platform: Platform) -> Bundle:
@@ -79,17 +80,18 @@ def portable_bundle(cache: Cache, runtime: Runtime, version: str, platform: Plat
     arch = platform.arch or "unknown"
     if arch not in MACHINES:
         raise UnsupportedError(f"a Python can be brought along for {' and '.join(MACHINES)} only")
-    base_path = _base(cache, arch)
-    base = msgspec.json.decode((base_path / "base.json").read_bytes(), type=_Base)
+    base_path, base = _base(cache, arch)
     packages = packages_of(runtime, version, base.python, glibc_platform(arch, base.glibc))
     key = {"kind": "portable", "packages": packages, "base": base_path.name, "schema": SCHEMA}
+    compiled = base.compiled and (cache.path("bundles", key).is_dir() or can_compile(base.python))
+    if not compiled:
+        key["compiled"] = False
     loader = MACHINES[arch][2]
 
     def build(path: Path) -> None:
-        try:
-            install_packages(packages, path / "site")
-        except UnsupportedError as error:
-            raise UnsupportedError(f"Python {base.python} (brought along): {shortened(error)}") from error
+        install_packages(packages, path / "site")
+        if compiled:
+            compile_packages(path / "site", base.python)
         for part in ("bin", "lib"):
             shutil.copytree(base_path / part, path / part)
         info = BundleInfo(
@@ -100,6 +102,7 @@ def portable_bundle(cache: Cache, runtime: Runtime, version: str, platform: Plat
             platform=f"linux-{arch}",
             python=base.python,
             packages={**base.packages, **installed_versions(path / "site")},
+            compiled=compiled,
         )
         entry = (
             f"{{bundle}}/lib/{loader}",
@@ -118,10 +121,14 @@ def portable_bundle(cache: Cache, runtime: Runtime, version: str, platform: Plat
             parts=("bin", "lib", "site"),
         )
 
-    return read_bundle(cache.entry("bundles", key, build))
+    try:
+        made = cache.entry("bundles", key, build, refusal=NoWheelError, given=index_settings())
+    except UnsupportedError as error:
+        raise UnsupportedError(f"Python {base.python} (brought along): {shortened(error)}") from error
+    return read_bundle(made)
 
 
-def _base(cache: Cache, arch: str) -> Path:
+def _base(cache: Cache, arch: str) -> tuple[Path, _Base]:
     """The cache's entry with Python and C library for `arch`, of this machine's distribution."""
     key = {"architecture": arch, "distribution": _distribution(), "layout": LAYOUT}
 
@@ -135,11 +142,24 @@ def _base(cache: Cache, arch: str) -> Path:
             apt.unpack(wanted, root)
             _take(root, path, python, triplet, loader)
             versions = {name: apt.show(name)["Version"] for name in wanted}
-        compile_packages(path / "lib" / f"python{python}", python)
-        base = _Base(python=python, glibc=_two_numbers(versions["libc6"]), packages=versions)
+        compiled = can_compile(python)
+        if compiled:
+            compile_packages(path / "lib" / f"python{python}", python)
+        glibc = _two_numbers(versions["libc6"])
+        base = _Base(python=python, glibc=glibc, packages=versions, compiled=compiled)
         (path / "base.json").write_bytes(msgspec.json.encode(base))
 
-    return cache.entry("portable", key, build)
+    path = cache.entry("portable", key, build)
+    base = _read_base(path)
+    if not base.compiled and can_compile(base.python):
+        # This machine got its Python afterwards.
+        path = cache.entry("portable", {**key, "compiled": base.python}, build)
+        base = _read_base(path)
+    return path, base
+
+
+def _read_base(path: Path) -> _Base:
+    return msgspec.json.decode((path / "base.json").read_bytes(), type=_Base)
 
 
 def _python_of(apt: Apt) -> str:

@@ -31,7 +31,8 @@ def bundles(
     from harness.errors import UnsupportedError
     from harness.runtimes import RUNTIMES, parse_runtime
 
-    cache, out = Cache(), console()
+    # An index may have got what it did not have.
+    cache, out = Cache(ask_again=True), console()
     if check:
         for folder in check:
             info = binary_bundle(folder).info

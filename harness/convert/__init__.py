@@ -46,7 +46,7 @@ class _Manifest(Frozen, frozen=True, kw_only=True):
 
 
 def check_supported(form: Format) -> None:
-    """Raise UnsupportedError when the runtime has no such precision or backend."""
+    """Raise UnsupportedError when the runtime has no such precision or backend, or not for this processor."""
     known = RUNTIMES[form.runtime]
     if form.precision not in known.precisions:
         raise UnsupportedError(
@@ -56,6 +56,7 @@ def check_supported(form: Format) -> None:
         raise UnsupportedError(
             f"{form.runtime} has no backend {form.backend!r}; it has {', '.join(known.backends)}"
         )
+    CONVERTERS[form.runtime].target(form.backend, form.arch)
 
 
 def artifact_key(model: Prepared, form: Format) -> dict[str, Any]:
@@ -66,7 +67,10 @@ def artifact_key(model: Prepared, form: Format) -> dict[str, Any]:
         "model": model.sha256,
         "inputs": model.inputs,
         "converter": converter.name(form.version),
-        "options": converter.options(form.precision, form.backend),
+        "options": {
+            **converter.options(form.precision, form.backend),
+            **converter.target(form.backend, form.arch),
+        },
         "code": file_sha256(Path(inspect.getfile(converter.convert)))[:12],
         "precision": form.precision,
         "backend": form.backend,
@@ -84,7 +88,12 @@ def make_artifact(cache: Cache, model: Prepared, form: Format) -> MadeArtifact:
 
     def build(path: Path) -> None:
         request = Request(
-            model=model, version=form.version, precision=form.precision, backend=form.backend, out=path
+            model=model,
+            version=form.version,
+            precision=form.precision,
+            backend=form.backend,
+            arch=form.arch,
+            out=path,
         )
         made = converter.convert(cache, request)
         files = {role: path / name for role, name in made.files.items()}

@@ -9,7 +9,7 @@ from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Request
 from harness.convert.rewrite import rewritten, version_of
 from harness.environments import Packages, environment
-from harness.errors import ConversionError
+from harness.errors import ConversionError, UnsupportedError
 from harness.runtimes.paddlelite import PADDLELITE
 from harness.spec import Precision
 from harness.toolchains import TOOLS, X2PADDLE, require_files, run_tool
@@ -20,10 +20,21 @@ X2PADDLE_OPSET = 12
 LOWER = "lower_opset.py"
 
 
+TARGETS = {"x86_64": "x86", "i686": "x86", "aarch64": "arm", "armv7l": "arm"}
+"""Processor -> the kernels an .nb file is made for; a Paddle model (`cpu`) is the same for all."""
+
+
 def _options(precision: Precision, backend: str) -> dict[str, Any]:
-    del precision
-    targets = {"valid_targets": "x86"} if backend == "mobile" else {}
-    return {"opset": X2PADDLE_OPSET, "rewritten": version_of(LOWER), **targets}
+    del precision, backend
+    return {"opset": X2PADDLE_OPSET, "rewritten": version_of(LOWER)}
+
+
+def _target(backend: str, arch: str | None) -> dict[str, Any]:
+    if backend != "mobile":
+        return {}
+    if arch is not None and arch not in TARGETS:
+        raise UnsupportedError(f"Paddle-Lite's mobile backend has no kernels for {arch}: use cpu")
+    return {"valid_targets": TARGETS[arch] if arch else "x86"}
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
@@ -53,7 +64,7 @@ def _convert(cache: Cache, request: Request) -> Converted:
             str(paddle / "model.pdmodel"),
             str(paddle / "model.pdiparams"),
             str(request.out / "model"),
-            "x86",
+            _target(request.backend, request.arch)["valid_targets"],
         ),
         cwd=request.out,
         env=tools.variables(),
@@ -117,4 +128,5 @@ CONVERTER = Converter(
     name=lambda version: f"{X2PADDLE.requirements[0]}+{X2PADDLE.requirements[1]}+opt@{version}",
     options=_options,
     convert=_convert,
+    target=_target,
 )
