@@ -4,7 +4,7 @@ A measurement is stored whole, as the JSON line of measurements.jsonl, with besi
 searched. Import this module only where a history is used: SQLAlchemy takes a third of a second to load.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from harness.spec import Measurement, RunInfo
 SCHEMA_VERSION = 1
 """Version of the tables; a newer one is refused."""
 
+BASELINES_LOOKED_AT = 20
 BUSY_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10
 _SCHEMA_LOCK = 0x706F636B
@@ -108,13 +109,21 @@ class History:
         return found
 
     def baseline(
-        self, case_key: str, fingerprint: str, before_run: str | None = None, named: str | None = None
+        self,
+        case_key: str,
+        fingerprint: str,
+        before_run: str | None = None,
+        named: str | None = None,
+        *,
+        prefer: Callable[[Measurement], bool] | None = None,
     ) -> Measurement | None:
         """What a case on a device is compared with, or None.
 
         The newest run before `before_run` (of all when None) that measured it, with outputs that were
         not wrong, on a device that was not throttling; with `named`, only the run of that baseline name
-        or run id, and UnknownNameError when there is neither.
+        or run id, and UnknownNameError when there is neither. With `prefer`, the newest of the last
+        BASELINES_LOOKED_AT that it says yes to, and the newest of all when it says no to each: one board may
+        be measured on its big cores and on its little ones.
         """
         query = (
             sa.select(MeasurementRow)
@@ -126,14 +135,18 @@ class History:
                 MeasurementRow.parity_ok.is_not(False),
             )
             .order_by(MeasurementRow.run_id.desc(), MeasurementRow.started_at.desc())
-            .limit(1)
+            .limit(1 if prefer is None else BASELINES_LOOKED_AT)
         )
         if named is not None:
             query = query.where(MeasurementRow.run_id == self._named_run(named))
         elif before_run is not None:
             query = query.where(MeasurementRow.run_id < before_run)
-        found = self._measurements(query)
-        return found[0] if found else None
+        newest: Measurement | None = None
+        for found in self._each_measurement(query):
+            if prefer is None or prefer(found):
+                return found
+            newest = newest or found
+        return newest
 
     def case_history(self, case_key: str, fingerprint: str, limit: int = 30) -> list[Measurement]:
         """The newest `limit` measurements of a case on a device, oldest first, whatever became of them."""
@@ -148,8 +161,13 @@ class History:
         )
         return self._measurements(query)[::-1]
 
-    def trend(self, case_key: str, fingerprint: str, limit: int = 30) -> list[TrendPoint]:
-        """Latencies of a case on a device in the newest `limit` runs that measured it, oldest first."""
+    def trend(
+        self, case_key: str, fingerprint: str, limit: int = 30, *, device: str | None = None
+    ) -> list[TrendPoint]:
+        """Latencies of a case on a device in the newest `limit` runs that measured it, oldest first.
+
+        With `device`, only those under that name: another name may stand for other cores of the same board.
+        """
         row = MeasurementRow
         query = (
             sa.select(row.run_id, row.started_at, row.latency_ms)
@@ -162,6 +180,8 @@ class History:
             .order_by(row.run_id.desc(), row.started_at.desc())
             .limit(limit)
         )
+        if device is not None:
+            query = query.where(row.device == device)
         with self._reading() as connection:
             found = connection.execute(query).all()
         return [TrendPoint(run_id, at, latency_ms or 0.0) for run_id, at, latency_ms in reversed(found)]
@@ -191,15 +211,17 @@ class History:
             raise UnknownNameError(kind, run_id, [*names, *known[:10]], self.label)
 
     def _measurements(self, query: sa.Select[Any]) -> list[Measurement]:
+        return list(self._each_measurement(query))
+
+    def _each_measurement(self, query: sa.Select[Any]) -> Iterator[Measurement]:
+        """What a query finds, decoded one by one: a measurement has every sample in it."""
         columns = query.with_only_columns(
             MeasurementRow.run_id, MeasurementRow.case_key, MeasurementRow.payload
         )
         with self._reading() as connection:
             rows = connection.execute(columns).all()
-        return [
-            decode_measurement(payload, f"{case_key} of run {run_id} in {self.label}")
-            for run_id, case_key, payload in rows
-        ]
+        for run_id, case_key, payload in rows:
+            yield decode_measurement(payload, f"{case_key} of run {run_id} in {self.label}")
 
     def _upsert(self, connection: sa.Connection, row: type[Base], values: dict[str, Any]) -> None:
         statement = self._insert(row).values(values)

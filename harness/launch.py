@@ -161,15 +161,15 @@ def _collect(
     stage_name = "done"
     if status == "measured":
         try:
-            if outputs is None:
-                device.pull(f"{folder}/result.json", back / "result.json")
-            else:
-                device.pull(folder, back)
+            device.pull(folder, back)
             result = _decoded((back / "result.json").read_bytes())
         except TransientDeviceError:
             raise
-        except (DeviceError, FileNotFoundError):
+        except FileNotFoundError:
             status, reason = "failed", "the runner ended well without writing result.json"
+        except DeviceError as error:
+            status = "failed"
+            reason = f"the runner ended well, but what it wrote could not be brought back: {error}"
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             status, reason = "failed", f"the runner wrote a result that cannot be read: {error}"
     if result is not None and outputs is not None:

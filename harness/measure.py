@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from devices.base import Device, DeviceError, Progress, TransientDeviceError
+from devices.base import Device, DeviceAwayError, DeviceError, Progress, TransientDeviceError
 from devices.facts import Facts
 from devices.telemetry import Telemetry
 from harness import parity, stats
@@ -37,6 +39,15 @@ NO_VERDICT = Verdict(kind="new")
 """Stands in a measurement until it has been compared."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Who is told how a measurement goes: launches of all, bytes of all, what the device failed at."""
+
+    launched: Callable[[int, int], None] = lambda _done, _total: None
+    sending: Progress | None = None
+    trouble: Callable[[DeviceError], None] = lambda _error: None
+
+
 class Setting(Frozen, frozen=True, kw_only=True):
     """What all measurements of a run share."""
 
@@ -54,13 +65,14 @@ def measure(
     cache: Cache,
     *,
     blank: Measurement,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-    sending: Progress | None = None,
+    watch: Watch | None = None,
+    staging_turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Measurement:
     """Launch `ready` as often as the effort says and sum up; every way a launch can end is a result.
 
-    `blank` says who, what and where; `progress` is told of launches, `sending` of bytes.
+    `blank` says who, what and where; `staging_turn` is entered for as long as files are pushed.
     """
+    watch = watch or Watch()
     began, started_at = time.monotonic(), _now()
     sent_before = device.content_bytes_sent
     launches: list[LaunchResult] = []
@@ -69,8 +81,10 @@ def measure(
     status: Status = "measured"
     reason = ""
     before: Telemetry | None = None
+    lost = False
     try:
-        arm = retried(lambda: make_arm(device, ready, setting.effort, cache, progress=sending))
+        with staging_turn():
+            arm = retried(lambda: make_arm(device, ready, setting.effort, cache, progress=watch.sending))
         cool_down(device)
         before = retried(device.telemetry)
         for index in range(setting.effort.launches):
@@ -85,13 +99,15 @@ def measure(
                     except (OSError, ValueError, EOFError) as error:
                         status, reason = "failed", f"the runner's outputs cannot be read: {error}"
                         break
-            progress(index + 1, setting.effort.launches)
+            watch.launched(index + 1, setting.effort.launches)
             if done.status != "measured":
                 status, reason = done.status, done.reason
                 break
     except DeviceError as error:
         status, reason = "failed", str(error)
-    after = _felt(device)
+        lost = isinstance(error, TransientDeviceError | DeviceAwayError)
+        watch.trouble(error)
+    after = None if lost else felt(device)
     sent = device.content_bytes_sent - sent_before
     _log.info("%s: %s: %d content bytes sent, %s", device.name, ready.case.key, sent, status)
     if launches and launches[-1].signal == "SIGKILL":
@@ -173,7 +189,7 @@ def _launched(
         return retried(again)
 
 
-def _felt(device: Device) -> Telemetry | None:
+def felt(device: Device) -> Telemetry | None:
     """Telemetry, if the device can still be asked: what was measured counts without."""
     try:
         return device.telemetry()

@@ -7,15 +7,17 @@ over the logarithms of the pairs' ratios.
 
 import math
 import statistics
+from collections.abc import Sequence
 
-from harness.spec import Against, Pair, Verdict, VerdictKind
+from harness.spec import Against, Measurement, Pair, Verdict, VerdictKind
 from harness.stats import Ratio
+from harness.verdict import busy, unfit
 
 
 def pair_ratio(pair: Pair) -> float:
     """Candidate over the other: median over neighbouring blocks of the ratio of their medians."""
     blocks = zip(pair.candidate_ns, pair.against_ns, strict=False)
-    logs = [math.log(statistics.median(one) / statistics.median(other)) for one, other in blocks]
+    logs = [math.log(_centre_ns(one) / _centre_ns(other)) for one, other in blocks]
     return math.exp(statistics.median(logs))
 
 
@@ -34,12 +36,19 @@ def paired_ratio(against: Against, confidence: float = 0.95) -> Ratio:
     return Ratio(math.exp(centre), math.exp(centre - reach), math.exp(centre + reach), confidence)
 
 
-def judge_pairs(against: Against, *, threshold: float = 0.03) -> Verdict:
-    """Verdict of a case on the other version.
+def judge_pairs(measurement: Measurement, *, threshold: float = 0.03) -> Verdict:
+    """Verdict of a measurement on the other version that it was alternated with.
 
-    `regressed` / `improved`: the whole interval lies beyond the threshold; `ok`: it lies within;
-    `inconclusive`: it holds the threshold, or there are too few pairs for an interval.
+    What `unfit` says comes first, as without pairs. `regressed` / `improved`: the whole interval lies beyond
+    the threshold; `ok`: it lies within; `inconclusive`: it holds the threshold, or there are too few pairs
+    for an interval. Raises ValueError when nothing stands against it.
     """
+    against = measurement.against
+    if against is None:
+        raise ValueError(f"{measurement.case.key} was not alternated with anything")
+    verdict = unfit(measurement)
+    if verdict is not None:
+        return verdict
     if len(against.pairs) < 2:
         return Verdict(kind="inconclusive", reason=against.reason or f"no pairs with {against.engine}")
     ratio = paired_ratio(against)
@@ -49,17 +58,23 @@ def judge_pairs(against: Against, *, threshold: float = 0.03) -> Verdict:
     )
     kind: VerdictKind
     if ratio.low > 1 + threshold:
-        kind, reason = "regressed", told
+        kind = "regressed"
     elif ratio.high < 1 - threshold:
-        kind, reason = "improved", told
+        kind = "improved"
     elif ratio.low >= 1 - threshold and ratio.high <= 1 + threshold:
-        kind, reason = "ok", told
+        kind = "ok"
     else:
-        kind, reason = "inconclusive", f"{told}: more pairs tell, --effort nightly has the most"
+        kind, told = "inconclusive", f"{told}: more pairs tell, --effort nightly has the most"
+    ended_early = f"the pairs ended early: {against.reason}" if against.reason else ""
     return Verdict(
         kind=kind,
-        reason=reason,
+        reason="; ".join(filter(None, [told, ended_early, busy(measurement)])),
         ratio=ratio.centre,
         ratio_low=ratio.low,
         ratio_high=ratio.high,
     )
+
+
+def _centre_ns(block: Sequence[int]) -> float:
+    """Median of a block; a clock cannot say less than one tick, and nothing can be divided by zero."""
+    return max(float(statistics.median(block)), 1.0)

@@ -4,30 +4,30 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
-from devices.base import Device, DeviceError, Progress
-from devices.facts import Facts
+from devices.base import Device, DeviceError
 from harness.bundles import Bundle
 from harness.cache import Cache
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
+from harness.fleet import Fleet
 from harness.history import History
-from harness.measure import Setting, blank_measurement, measure
+from harness.measure import Setting, Watch, blank_measurement, felt, measure
 from harness.paired import judge_pairs
 from harness.pairing import measure_against
 from harness.plan import Plan, Target
 from harness.platforms import Platform, platform_of
 from harness.preparation import Outcome, Ready, Wanted, make_all_ready
+from harness.quiet import Quiet
 from harness.results import RunWriter
-from harness.schedule import retried
 from harness.spec import Against, Case, Measurement, RunInfo, Verdict
 from harness.stats import noise_floor
-from harness.verdict import judge
+from harness.verdict import judge, other_conditions
 
 
 class Run:
@@ -59,11 +59,10 @@ class Run:
             run_id=writer.info.run_id, effort=plan.effort, seed=plan.seed, launch_timeout_s=launch_timeout_s
         )
         self._supplied = supplied
-        self._facts: dict[str, Facts | DeviceError] = {}
         self._outcomes: dict[Wanted, Outcome] = {}
         self._measured = {Target(device=m.device, case=m.case): m for m in resumed if m.status == "measured"}
-        self._open = ExitStack()
-        self._opened: dict[str, Device | DeviceError] = {}
+        self._fleet = Fleet(plan.devices)
+        self._quiet = Quiet(writer.directory / ".quiet.lock")
         self._writable = True
 
     def prepare(self, targets: Sequence[Target], report: Callable[[Case, int, int], None]) -> None:
@@ -71,13 +70,14 @@ class Run:
 
         What cannot be had, or a device that cannot be reached, becomes those cases' result.
         """
-        names = dict.fromkeys(target.device for target in targets)
-        with ThreadPoolExecutor(max(1, len(names))) as pool:
-            self._facts.update(zip(names, pool.map(self._ask, names), strict=True))
+        lacking = [target for target in targets if target not in self._measured]
+        self._fleet.ask(dict.fromkeys(target.device for target in lacking))
+        for target in targets:
+            self._forget_if_other(target)
         wanted = [
             Wanted(case=case, platform=platform_of(facts))
             for target in targets
-            if isinstance(facts := self._facts[target.device], Facts)
+            if target not in self._measured and (facts := self._fleet.known(target.device))
             for case in (target.case, self.plan.other(target.case))
             if case is not None
         ]
@@ -92,15 +92,10 @@ class Run:
         """What `prepare` had to build: empty when everything was in the cache."""
         return self._cache.built
 
-    def measurement(
-        self,
-        target: Target,
-        progress: Callable[[int, int], None] = lambda _done, _total: None,
-        sending: Progress | None = None,
-    ) -> Measurement:
-        """The target's measurement, judged and stored; `progress` is told of launches, `sending` of bytes."""
+    def measurement(self, target: Target, watch: Watch | None = None) -> Measurement:
+        """The target's measurement, judged and stored."""
         if target not in self._measured:
-            done = self._compared(self._measure(target, progress, sending))
+            done = self._compared(self._measure(target, watch or Watch()))
             self._measured[target] = done
             self._append(done)
             self._record(done)
@@ -108,7 +103,7 @@ class Run:
 
     def release(self) -> None:
         """Let go of the devices; more than once is no error."""
-        self._open.close()
+        self._fleet.close()
 
     def close(self) -> RunInfo:
         """Let go of the devices and write down that the run is over; a full disk becomes a note."""
@@ -122,30 +117,36 @@ class Run:
         self._history.close()
         return self.writer.info
 
-    def _measure(
-        self, target: Target, progress: Callable[[int, int], None], sending: Progress | None
-    ) -> Measurement:
-        facts = self._facts[target.device]
+    def _measure(self, target: Target, watch: Watch) -> Measurement:
+        facts = self._fleet.facts(target.device)
         if isinstance(facts, DeviceError):
             return msgspec.structs.replace(self._blank(target), status="failed", reason=str(facts))
         outcome = self._outcomes[Wanted(case=target.case, platform=platform_of(facts))]
         if isinstance(outcome, PocketbenchError):
             return self._impossible(target, outcome)
-        opened = self._device(target.device)
+        opened = self._fleet.opened(target.device)
         if isinstance(opened, DeviceError):
             return msgspec.structs.replace(self._blank(target), status="failed", reason=str(opened))
-        done = measure(
-            opened,
-            outcome,
-            self.plan.zoo[target.case.model],
-            self._setting,
-            self._cache,
-            blank=self._blank(target),
-            progress=progress,
-            sending=sending,
-        )
+        failures: list[DeviceError] = []
+        on_host = facts.driver == "local"
+        with self._quiet.turn() if on_host else nullcontext():
+            done = measure(
+                opened,
+                outcome,
+                self.plan.zoo[target.case.model],
+                self._setting,
+                self._cache,
+                blank=self._blank(target),
+                watch=replace(watch, trouble=failures.append),
+                staging_turn=nullcontext if on_host else self._quiet.turn,
+            )
+            if done.status == "measured":
+                done = self._alternated(opened, outcome, done, platform_of(facts))
+        if self._fleet.count(target.device, failures[-1] if failures else None):
+            resume = f"--resume {self.writer.info.run_id}"
+            self._note(f"{target.device} was given up; {resume} measures what it lacks")
         if done.status == "measured":
-            return self._alternated(opened, outcome, done, platform_of(facts))
+            return done
         tail = "\n".join(launch.stderr_tail for launch in done.launches if launch.stderr_tail)
         return self._logged(done, f"{done.reason}\n\n{tail}")
 
@@ -156,16 +157,28 @@ class Run:
             return done
         outcome = self._outcomes[Wanted(case=other, platform=platform)]
         if isinstance(outcome, PocketbenchError):
-            against = Against(engine=other.engine, reason=str(outcome))
-        else:
-            against = measure_against(device, ready, outcome, self.plan.effort, self._cache)
-        return msgspec.structs.replace(done, against=against)
+            return msgspec.structs.replace(done, against=Against(engine=other.engine, reason=str(outcome)))
+        sent_before = device.content_bytes_sent
+        against = measure_against(
+            device,
+            ready,
+            outcome,
+            self.plan.effort,
+            self._cache,
+            launch_timeout_s=self._setting.launch_timeout_s,
+        )
+        after = felt(device)
+        return msgspec.structs.replace(
+            done,
+            against=against,
+            telemetry_after=done.telemetry_after if after is None else msgspec.to_builtins(after),
+            content_bytes_sent=done.content_bytes_sent + device.content_bytes_sent - sent_before,
+        )
 
     def _blank(self, target: Target) -> Measurement:
-        facts = self._facts[target.device]
         return blank_measurement(
             self.plan.devices[target.device],
-            facts if isinstance(facts, Facts) else None,
+            self._fleet.known(target.device),
             target.case,
             self.plan.zoo[target.case.model],
             self._setting,
@@ -194,17 +207,18 @@ class Run:
 
     def _compared(self, measurement: Measurement) -> Measurement:
         if measurement.against is not None:
-            return msgspec.structs.replace(measurement, verdict=judge_pairs(measurement.against))
+            return msgspec.structs.replace(measurement, verdict=judge_pairs(measurement))
         baseline, noise = None, 0.0
         fingerprint = measurement.device_fingerprint
         try:
-            trend = self._history.trend(measurement.case.key, fingerprint)
+            trend = self._history.trend(measurement.case.key, fingerprint, device=measurement.device)
             noise = noise_floor([point.latency_ms for point in trend])
             baseline = self._history.baseline(
                 measurement.case.key,
                 fingerprint,
                 before_run=measurement.run_id,
                 named=self._baseline,
+                prefer=lambda earlier: not other_conditions(measurement, earlier),
             )
         except PocketbenchError as error:
             self._note(str(error))
@@ -228,20 +242,12 @@ class Run:
         if text not in self.notes:
             self.notes.append(text)
 
-    def _ask(self, name: str) -> Facts | DeviceError:
-        try:
-            return retried(self.plan.devices[name].facts)
-        except DeviceError as error:
-            return error
-
-    def _device(self, name: str) -> Device | DeviceError:
-        """The device, opened when it is first needed, or why it cannot be."""
-        if name not in self._opened:
-            try:
-                self._opened[name] = self._open.enter_context(self.plan.devices[name])
-            except DeviceError as error:
-                self._opened[name] = error
-        return self._opened[name]
+    def _forget_if_other(self, target: Target) -> None:
+        """A resumed measurement counts only when the device of that name is still the same."""
+        facts, kept = self._fleet.known(target.device), self._measured.get(target)
+        if facts and kept and kept.device_fingerprint != facts.fingerprint:
+            del self._measured[target]
+            self._note(f"{target.device} is not the device it was when the run began: measured anew")
 
 
 def describe_run(run_id: str, started_at: str, argv: Sequence[str], plan: Plan) -> RunInfo:

@@ -1,5 +1,6 @@
 """How often, in which order, and when: efforts, seeded order, cool-down, retries."""
 
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from harness.errors import UnknownNameError
 from harness.spec import Case, Frozen, TimingPlan, WarmupPlan
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Effort(Frozen, frozen=True, kw_only=True):
@@ -74,18 +77,27 @@ def shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
 def cool_down(device: Device, *, limit_s: float = 300.0, step_s: float = 2.0) -> float:
     """Wait until the hottest sensor is below the device's limit; returns seconds waited.
 
-    A device with no limit or no sensor does not wait. After `limit_s` the wait ends: the telemetry
-    recorded with the measurement tells that it was still hot.
+    A device with no limit or no sensor does not wait. After `limit_s` the wait ends with a warning: the
+    telemetry recorded with the measurement tells that it was still hot.
     """
     began = time.monotonic()
     if device.cooldown_celsius is None:
         return 0.0
-    while time.monotonic() - began < limit_s:
-        hottest = device.telemetry().hottest_celsius
+    while True:
+        hottest = retried(device.telemetry).hottest_celsius
+        waited = time.monotonic() - began
         if hottest is None or hottest <= device.cooldown_celsius:
-            break
+            return waited
+        if waited >= limit_s:
+            _log.warning(
+                "%s: still %.0f °C after %.0f s, measured while hotter than its %.0f °C",
+                device.name,
+                hottest,
+                waited,
+                device.cooldown_celsius,
+            )
+            return waited
         time.sleep(step_s)
-    return time.monotonic() - began
 
 
 def retried(action: Callable[[], T], *, attempts: int = 3, pause_s: float = 1.0) -> T:

@@ -26,16 +26,13 @@ def judge(
 ) -> Verdict:
     """Verdict of `candidate` on the baseline of the same case and device, or on none.
 
-    A case that was not measured is named after how it ended; a device that says it throttled makes the
-    figures `invalid`; without a baseline that may be compared it is `new`. Otherwise see `compare`.
-    This is one round: that a regression is confirmed by a second one is the caller's to see to.
+    What `unfit` says stands before any comparison; without a baseline that may be compared it is `new`.
+    Otherwise see `compare`. This is one round: that a regression is confirmed by a second one is the
+    caller's to see to.
     """
-    if candidate.status != "measured":
-        return Verdict(kind=candidate.status, reason=candidate.reason)
-    if not _samples(candidate):
-        return Verdict(kind="failed", reason=candidate.reason or "no launch gave a timed iteration")
-    if _throttled(candidate):
-        return Verdict(kind="invalid", reason=f"{candidate.device} was throttling: cool it and run again")
+    verdict = unfit(candidate)
+    if verdict is not None:
+        return verdict
     if baseline is None:
         return Verdict(kind="new", reason="no earlier measurement of this case on this device")
     refusal = _refusal(candidate, baseline)
@@ -49,6 +46,35 @@ def judge(
         absolute_floor_ms=absolute_floor_ms,
         alpha=alpha,
     )
+
+
+def unfit(measurement: Measurement) -> Verdict | None:
+    """The verdict of a measurement whose latency cannot be compared with anything, or None when it can.
+
+    A case that was not measured is named after how it ended; a device that says it throttled before,
+    after or between makes the figures `invalid`; an emulator's are `inconclusive`, whatever they are.
+    """
+    if measurement.status != "measured":
+        return Verdict(kind=measurement.status, reason=measurement.reason)
+    if not _samples(measurement):
+        return Verdict(kind="failed", reason=measurement.reason or "no launch gave a timed iteration")
+    if _throttled(measurement):
+        return Verdict(kind="invalid", reason=_told_to_rest(measurement))
+    if measurement.emulated:
+        return Verdict(
+            kind="inconclusive",
+            reason=f"{measurement.device} is emulated: its timings are no device's and are not judged",
+        )
+    return None
+
+
+def busy(measurement: Measurement) -> str:
+    """What the reader should know of other work on the device; empty when there was none to speak of."""
+    # The load average of a phone at rest can exceed its cores, so it is told and not judged.
+    load, cores = measurement.telemetry_before.get("load_average"), measurement.facts.get("cores")
+    if isinstance(load, int | float) and isinstance(cores, int) and load > cores:
+        return f"the device was busy (load {load:.1f} on {cores} cores)"
+    return ""
 
 
 def compare(
@@ -132,7 +158,48 @@ def _refusal(candidate: Measurement, baseline: Measurement) -> str:
         return f"the baseline in {baseline.run_id} was not measured ({baseline.status})"
     if _throttled(baseline):
         return f"the device was throttling in the baseline {baseline.run_id}"
+    different = other_conditions(candidate, baseline)
+    if different:
+        return f"measured otherwise than the baseline in {baseline.run_id}: {different}"
     return ""
+
+
+def other_conditions(candidate: Measurement, baseline: Measurement) -> str:
+    """What of the obtained CPUs and the governor differs; empty when nothing does that both of them tell."""
+    cpus, their_cpus = _affinities(candidate), _affinities(baseline)
+    governor, their_governor = _governor(candidate), _governor(baseline)
+    told = []
+    if cpus and their_cpus and cpus != their_cpus:
+        told.append(f"on CPUs {_listed(cpus)}, the baseline on {_listed(their_cpus)}")
+    if governor and their_governor and governor != their_governor:
+        told.append(f"with the governor {governor}, the baseline with {their_governor}")
+    return "; ".join(told)
+
+
+def _affinities(measurement: Measurement) -> set[tuple[int, ...]]:
+    """CPUs its launches were allowed, each combination once."""
+    return {result.affinity for result in measurement.results if result.affinity}
+
+
+def _governor(measurement: Measurement) -> str | None:
+    """The governor it was measured under, as far as telemetry tells."""
+    states = (measurement.telemetry_before, measurement.telemetry_after)
+    return next((state["governor"] for state in states if state.get("governor")), None)
+
+
+def _listed(affinities: set[tuple[int, ...]]) -> str:
+    return " and ".join(_ranges(cpus) for cpus in sorted(affinities))
+
+
+def _ranges(cpus: tuple[int, ...]) -> str:
+    """A CPU list as the kernel and device files write it: `0-3,6`."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and cpu == runs[-1][-1] + 1:
+            runs[-1].append(cpu)
+        else:
+            runs.append([cpu])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _notes(candidate: Measurement, baseline: Measurement) -> list[str]:
@@ -142,16 +209,38 @@ def _notes(candidate: Measurement, baseline: Measurement) -> list[str]:
         notes.append("the artifact differs from the baseline's")
     if candidate.bundle and baseline.bundle and candidate.bundle.key != baseline.bundle.key:
         notes.append("the bundle differs from the baseline's")
-    # The load average of a phone at rest can exceed its cores, so it is told and not judged.
-    load, cores = candidate.telemetry_before.get("load_average"), candidate.facts.get("cores")
-    if isinstance(load, int | float) and isinstance(cores, int) and load > cores:
-        notes.append(f"the device was busy (load {load:.1f} on {cores} cores)")
-    return notes
+    return [*notes, *filter(None, [busy(candidate)])]
 
 
 def _throttled(measurement: Measurement) -> bool:
     states = (measurement.telemetry_before, measurement.telemetry_after)
-    return any(state.get("throttled") is True for state in states)
+    return any(state.get("throttled") is True for state in states) or bool(_occurred(measurement))
+
+
+def _occurred(measurement: Measurement) -> list[str]:
+    """Flags that came up between both readings: firmware keeps an `_occurred` until the next boot.
+
+    Where the first reading is unknown, so is when it came up.
+    """
+    before, after = measurement.telemetry_before, measurement.telemetry_after
+    if before.get("throttled") is None:
+        return []
+    known = before.get("throttle_flags", ())
+    return [
+        flag for flag in after.get("throttle_flags", ()) if flag.endswith("_occurred") and flag not in known
+    ]
+
+
+def _told_to_rest(measurement: Measurement) -> str:
+    """Why the figures of a device that throttled do not count, and what to do."""
+    states = (measurement.telemetry_before, measurement.telemetry_after)
+    told = [flag for state in states for flag in state.get("throttle_flags", ())]
+    now = [flag for flag in told if not flag.endswith("_occurred")]
+    between = [flag.removesuffix("_occurred") for flag in _occurred(measurement)]
+    flags = list(dict.fromkeys([*now, *between]))
+    named = f" ({', '.join(flag.replace('_', ' ') for flag in flags)})" if flags else ""
+    cure = "give it a stronger power supply" if "under_voltage" in flags else "cool it"
+    return f"{measurement.device} was throttling{named}: {cure} and run again"
 
 
 def _samples(measurement: Measurement) -> list[tuple[int, ...]]:

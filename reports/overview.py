@@ -75,9 +75,8 @@ class Panel(Frozen, frozen=True, kw_only=True):
 
 def banner(info: RunInfo, rows: Sequence[Row]) -> Banner:
     """The run in one sentence; red when something got slower, wrong or lost without being expected."""
-    words = {
-        word: sum(row.word == word for row in rows) for word in ("regressed", "improved", "unchanged", "new")
-    }
+    counted = ("regressed", "improved", "unchanged", "new", "not judged")
+    words = {word: sum(row.word == word for row in rows) for word in counted}
     unclear = sum(row.word in {"inconclusive", "invalid"} for row in rows)
     problems = [problem.kind for row in rows for problem in row.problems]
     measured = sum(row.measurement.status == "measured" for row in rows)
@@ -92,6 +91,7 @@ def banner(info: RunInfo, rows: Sequence[Row]) -> Banner:
         Tally(amount=unclear, word="inconclusive or invalid", tone="warn", href="#unclear"),
         Tally(amount=words["unchanged"], word="unchanged", tone="quiet", href="#all"),
         Tally(amount=words["new"], word="without baseline", tone="quiet", href="#all"),
+        Tally(amount=words["not judged"], word="emulated, not judged", tone="quiet", href="#all"),
         Tally(amount=sum(row.expected for row in rows), word="expected", tone="quiet", href="#expected"),
         Tally(
             amount=sum(row.measurement.not_applicable for row in rows),

@@ -54,7 +54,7 @@ VERDICT_ORDER = (
 """What needs looking at comes first."""
 
 _STYLES = {"crashed": "red", "timeout": "red", "failed": "red", "unsupported": "dim"}
-_BEST, _WRONG, _KNOWN, _INVALID = "*", "≠", "(known)", "(invalid)"
+_BEST, _WRONG, _KNOWN, _INVALID, _EMULATED = "*", "≠", "(known)", "(invalid)", "(emulated)"
 _LEGEND = {
     _BEST: "best in its row",
     _WRONG: "output differs from the reference",
@@ -144,6 +144,8 @@ def _counted_as(measurement: Measurement) -> tuple[int, str]:
     if measurement.not_applicable:
         return len(VERDICT_ORDER), "not applicable"
     kind = measurement.verdict.kind
+    if measurement.emulated and kind == "inconclusive":
+        return len(VERDICT_ORDER), f"not judged {_EMULATED}"
     known = measurement.expectation is not None and measurement.status != "measured"
     return VERDICT_ORDER.index(kind), f"{kind} {_KNOWN}" if known else kind
 

@@ -29,12 +29,14 @@ _WORDS: dict[str, tuple[str, Tone]] = {
     "unsupported": ("unsupported", "warn"),
     "failed": ("failed", "bad"),
 }
+_OF_EMULATOR: tuple[str, Tone] = ("not judged", "quiet")
 SYMBOLS = {
     "unchanged": "=",
     "improved": "▼",
     "regressed": "▲",
     "inconclusive": "?",
     "invalid": "!",
+    "not judged": "○",
     "new": "•",
     "crashed": "✕",
     "timeout": "⧖",
@@ -178,7 +180,7 @@ def hue(runtime: str) -> int:
 
 def _row(measurement: Measurement, index: int, anchor: str, setting: str) -> Row:
     kind = measurement.verdict.kind if measurement.status == "measured" else measurement.status
-    word, tone = _WORDS[kind]
+    word, tone = _OF_EMULATOR if measurement.emulated and kind == "inconclusive" else _WORDS[kind]
     expected = as_expected(measurement)
     results = measurement.results
     row = Row(
@@ -230,7 +232,7 @@ def _with_problems(row: Row) -> Row:
             found.append(Problem(kind="parity", word="wrong outputs", reason=row.parity_reason))
         if measurement.expectation is not None:
             found.append(_surprise(row, measurement.expectation))
-    if row.latency_ms is not None and budget.latency_ms is not None and row.latency_ms > budget.latency_ms:
+    if _over_latency_budget(measurement):
         reason = f"latency {row.latency} ms is over its budget of {numbers.number(budget.latency_ms)} ms"
         found.append(Problem(kind="budget", word="over budget", reason=reason))
     peak = measurement.peak_rss_mib
@@ -238,6 +240,14 @@ def _with_problems(row: Row) -> Row:
         reason = f"peak {row.peak} MiB is over its budget of {numbers.number(budget.peak_rss_mib)} MiB"
         found.append(Problem(kind="budget", word="over budget", reason=reason))
     return msgspec.structs.replace(row, problems=tuple(found))
+
+
+def _over_latency_budget(measurement: Measurement) -> bool:
+    """Whether it took longer than its model may; a budget is a device's, not an emulator's."""
+    latency, ceiling = measurement.latency, measurement.budget.latency_ms
+    if latency is None or ceiling is None or measurement.emulated:
+        return False
+    return latency.interval.centre_ms > ceiling
 
 
 def _surprise(row: Row, expectation: Expectation) -> Problem:

@@ -120,6 +120,24 @@ def test_a_named_baseline_stays_where_it_was_put(history):
     assert history.baseline("another/case", PRINT, "run-9", named="release") is None
 
 
+def test_a_baseline_that_is_preferred_wins_over_newer_ones(history):
+    for number in range(6):
+        remember(history, f"run-{number}", device="big" if number % 2 else "little")
+    big = lambda found: found.device == "big"  # noqa: E731
+    assert history.baseline(KEY, PRINT, "run-5").run_id == "run-4"
+    assert history.baseline(KEY, PRINT, "run-5", prefer=big).run_id == "run-3"
+    assert history.baseline(KEY, PRINT, "run-5", named="run-0", prefer=big).run_id == "run-0"
+    assert history.baseline(KEY, PRINT, "run-5", prefer=lambda _found: False).run_id == "run-4"
+    assert history.baseline(KEY, PRINT, "run-0", prefer=big) is None
+
+
+def test_a_trend_may_be_that_of_one_name_of_the_board(history):
+    for number in range(4):
+        remember(history, f"run-{number}", device="big" if number % 2 else "little", centre_ms=10 + number)
+    assert [point.latency_ms for point in history.trend(KEY, PRINT, device="big")] == [11.0, 13.0]
+    assert len(history.trend(KEY, PRINT)) == 4
+
+
 def test_unknown_names_list_what_there_is(history):
     remember(history, "run-1")
     with pytest.raises(UnknownNameError, match=r"unknown run 'run-7'.*Did you mean run-1"):

@@ -27,7 +27,7 @@ LAYERS = [
     ["harness.parity", "harness.stats", "harness.verdict", "harness.paired", "harness.expect"],
     ["harness.results"],
     ["harness.history", "harness.history_rows"],
-    ["harness.measure", "harness.run"],
+    ["harness.measure", "harness.quiet", "harness.fleet", "harness.run"],
     ["reports"],
     ["harness.plugin", "harness.cli"],
 ]

@@ -248,11 +248,12 @@ def test_a_parallel_session_is_one_run_that_measures_each_case_once(project):
 
 
 def test_two_devices_are_measured_by_two_workers_into_one_run(project):
-    # Another name for this machine: the second waits for the first to let go of it.
-    (project.root / "twin.toml").write_text(BENCH.format(project.root / "twin"))
-    session = project.pytest(*ONE_CASE, "--device", "twin", "-n", "2", "-v", "-k", "memory")
+    # Another name for this machine, with the first in it: the second waits for the first to let go of it.
+    twin = "Müller's-bench"
+    (project.root / f"{twin}.toml").write_text(BENCH.format(project.root / "twin"))
+    session = project.pytest(*ONE_CASE, "--device", twin, "-n", "2", "-v", "-k", "memory")
     assert (session.exit_code, session.outcomes) == (0, {"passed": 2}), session.printed
-    assert {m.device for m in session.measurements} == {"bench", "twin"}
+    assert {m.device for m in session.measurements} == {"bench", twin}
     assert len(set(re.findall(r"\[(gw\d)\]", session.printed))) == 2
 
 

@@ -97,7 +97,7 @@ def test_the_banner_counts_what_changed_and_what_was_lost(night):
         "over budget": 1,
         "inconclusive or invalid": 2,
         "unchanged": 47,
-        "without baseline": 4,
+        "emulated, not judged": 4,
         "expected": 3,
         "not reached": 1,
     }
@@ -231,6 +231,21 @@ def test_the_best_of_a_row_is_right_and_its_equals_are_told(night):
         for version, slower in (("1", 1.0), ("2", 1.01))
     ]
     assert [cell.rank for cell in overview.ranked(rows(twins)) if cell] == ["best", "tie"]
+
+
+def test_an_emulated_run_is_neither_noisy_nor_over_its_latency_budget():
+    verdict = Verdict(kind="inconclusive", reason="board is emulated")
+    slow = samples.measurement(
+        emulated=True, verdict=verdict, budget=Budget(latency_ms=1.0, peak_rss_mib=1.0), peak_mib=90.0
+    )
+    (row,) = rows([slow])
+    assert (row.word, row.tone) == ("not judged", "quiet")
+    assert [problem.reason for problem in row.problems] == ["peak 90.0 MiB is over its budget of 1.00 MiB"]
+    light = msgspec.structs.replace(slow, budget=Budget(latency_ms=1.0))
+    banner = overview.banner(report_samples.night_info(planned=1), rows([light]))
+    assert (banner.headline, banner.tone) == ("No change could be judged", "quiet")
+    assert [(tally.amount, tally.word) for tally in banner.tallies] == [(1, "emulated, not judged")]
+    assert "unclear" not in Document(render_page(samples.run_info(), [light])).ids
 
 
 def test_an_emulator_has_no_best():

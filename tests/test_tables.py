@@ -185,6 +185,12 @@ def test_an_emulator_has_no_best():
     assert "*" not in text
 
 
+def test_what_an_emulator_took_is_counted_as_not_judged():
+    noisy = measurement(verdict=Verdict(kind="inconclusive"))
+    emulated = measurement(verdict=Verdict(kind="inconclusive"), emulated=True)
+    assert verdict_counts([noisy, emulated]) == "1 inconclusive, 1 not judged (emulated)"
+
+
 def test_a_table_of_nothing_is_empty():
     assert comparative_table([]).row_count == 0
 

@@ -101,6 +101,80 @@ def test_only_a_device_that_says_it_throttles_makes_the_figures_invalid():
         assert judge(measurement(telemetry_before=unknown), measurement()).kind == "ok"
 
 
+def reading(*flags):
+    return {
+        "throttled": any(not flag.endswith("_occurred") for flag in flags),
+        "throttle_flags": list(flags),
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        (reading(), reading("throttled_occurred"), "invalid"),
+        (reading("throttled_occurred"), reading("throttled_occurred", "under_voltage_occurred"), "invalid"),
+        (reading("throttled_occurred"), reading("throttled_occurred"), "ok"),
+        (reading("throttled_occurred"), reading(), "ok"),
+        ({"throttled": None}, reading("throttled_occurred"), "ok"),
+        ({}, reading("throttled_occurred"), "ok"),
+        (reading(), {}, "ok"),
+    ],
+)
+def test_throttling_between_the_two_readings_makes_the_figures_invalid(before, after, kind):
+    felt = {"telemetry_before": before, "telemetry_after": after}
+    assert judge(measurement(**felt), measurement()).kind == kind
+    assert judge(measurement(), measurement(**felt)).kind == ("new" if kind == "invalid" else "ok")
+
+
+def test_throttling_is_told_with_its_cause_and_its_cure():
+    hot = measurement(telemetry_before=reading(), telemetry_after=reading("throttled_occurred"))
+    assert judge(hot, None).reason == "local was throttling (throttled): cool it and run again"
+    weak = measurement(telemetry_before=reading("under_voltage"), telemetry_after=reading("under_voltage"))
+    reason = judge(weak, None).reason
+    assert reason == "local was throttling (under voltage): give it a stronger power supply and run again"
+
+
+def on_cpus(*affinities, **changes):
+    taken = measurement(launches=len(affinities), **changes)
+    launches = tuple(
+        msgspec.structs.replace(
+            launched, result=msgspec.structs.replace(launched.result, affinity=affinity and tuple(affinity))
+        )
+        for launched, affinity in zip(taken.launches, affinities, strict=True)
+    )
+    return msgspec.structs.replace(taken, launches=launches)
+
+
+def test_other_cpus_than_the_baseline_s_are_not_compared_and_both_are_told():
+    little, big = [(0, 1, 2, 3)] * 7, [(4, 5, 6, 7)] * 7
+    verdict = judge(on_cpus(*little, centre_ms=80), on_cpus(*big, run_id="a"))
+    assert (verdict.kind, verdict.ratio) == ("new", None)
+    assert verdict.reason == ("measured otherwise than the baseline in a: on CPUs 0-3, the baseline on 4-7")
+    assert judge(on_cpus(*big, (6, 7)), on_cpus(*big)).kind == "new", "one launch was elsewhere"
+    assert judge(on_cpus(*big, centre_ms=80), on_cpus(*big, seed=50)).kind == "regressed"
+    assert judge(on_cpus(*[None] * 7), on_cpus(*big)).kind == "ok", "unknown is no difference"
+
+
+def test_another_governor_than_the_baseline_s_is_not_compared_and_both_are_told():
+    fast, slow = ({"governor": name} for name in ("performance", "powersave"))
+    verdict = judge(measurement(telemetry_before=slow), measurement(telemetry_before=fast, run_id="a"))
+    assert verdict.kind == "new"
+    assert "in a: with the governor powersave, the baseline with performance" in verdict.reason
+    assert judge(measurement(telemetry_after=slow), measurement(telemetry_before=fast)).kind == "new"
+    assert judge(measurement(telemetry_before=slow), measurement(telemetry_before=slow)).kind == "ok"
+    assert judge(measurement(telemetry_before=slow), measurement()).kind == "ok", "unknown is no difference"
+
+
+def test_an_emulator_s_timings_are_never_judged():
+    slow = measurement(centre_ms=260, launches=7, emulated=True)
+    for baseline in (None, measurement(launches=7, emulated=True), slow):
+        verdict = judge(slow, baseline)
+        assert (verdict.kind, verdict.ratio) == ("inconclusive", None)
+        assert "emulated" in verdict.reason
+    assert judge(measurement(status="crashed", launches=0, emulated=True), None).kind == "crashed"
+    assert judge(measurement(emulated=True, telemetry_after={"throttled": True}), None).kind == "invalid"
+
+
 def test_a_busy_device_is_told_and_not_judged():
     verdict = judge(measurement(telemetry_before={"load_average": 6.5}), measurement())
     assert verdict.kind == "ok"

@@ -148,7 +148,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     state = config.stash[SESSION]
     if run is not None:
         run.close()
-        state.notes.extend(run.notes)
+        state.notes.extend((*run.notes, *config.stash[LOG].notes))
     if hasattr(config, "workerinput"):
         config.workeroutput["pocketbench_notes"] = state.notes  # type: ignore[attr-defined] # xdist's
         return

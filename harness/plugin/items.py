@@ -47,13 +47,16 @@ def measurement(request: pytest.FixtureRequest, target: Target) -> Measurement:
     A case that this machine or runtime cannot hold at all is skipped; any other way of not being measured
     fails, with the reason and where its log lies.
     """
+    from harness.measure import Watch
+
     run = request.config.stash[RUN]
     label = target.case.key
     with Progress(request.config, f"measuring {label}") as progress:
         try:
-            done = run.measurement(
-                target, lambda n, total: progress.update(n, total, "launches"), progress.sending
+            watch = Watch(
+                launched=lambda n, total: progress.update(n, total, "launches"), sending=progress.sending
             )
+            done = run.measurement(target, watch)
         except PocketbenchError as error:
             # The results cannot be written: measuring on would be in vain.
             pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 RUN_LOG = "run.log"
+MOST_NOTES = 5
 _NAMES = ("devices", "harness")
 
 
@@ -14,10 +15,24 @@ class _Handler(logging.FileHandler):
         return
 
 
+class _Warnings(logging.Handler):
+    """Keeps what a person has to be told at the end, each thing once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self.texts:
+            self.texts.append(text)
+
+
 class RunLog:
     """Life cycle: made, which begins to write, then `close`. Several processes may write into one file."""
 
     def __init__(self, directory: Path) -> None:
+        self._warnings = _Warnings()
         self._handler = _Handler(directory / RUN_LOG, encoding="utf-8", delay=True)
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._levels: dict[str, int] = {}
@@ -26,6 +41,14 @@ class RunLog:
             self._levels[name] = logger.level
             logger.setLevel(logging.INFO)
             logger.addHandler(self._handler)
+            logger.addHandler(self._warnings)
+
+    @property
+    def notes(self) -> list[str]:
+        """The warnings so far, the first few of them."""
+        texts = self._warnings.texts
+        more = len(texts) - MOST_NOTES
+        return [*texts[:MOST_NOTES], *([f"{more} more warnings are in {RUN_LOG}"] if more > 0 else [])]
 
     def close(self) -> None:
         """Leave the loggers as they were."""
@@ -33,4 +56,5 @@ class RunLog:
             logger = logging.getLogger(name)
             logger.setLevel(level)
             logger.removeHandler(self._handler)
+            logger.removeHandler(self._warnings)
         self._handler.close()

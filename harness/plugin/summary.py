@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 from rich.console import Console
@@ -41,7 +42,7 @@ def write_summary(
             f"{missing} of {len(plan.targets)} planned cases were not measured in this run; "
             f"--resume {stored.info.run_id} goes on from here"
         )
-    for line in _sent(stored.measurements):
+    for line in sent_lines(stored.measurements, since=datetime.fromisoformat(state.started_at)):
         reporter.write_line(line)
     for note in (*stored.notes, *state.notes):
         reporter.write_line(f"note: {note}")
@@ -49,11 +50,17 @@ def write_summary(
         reporter.write_line(f"report: {os.path.relpath(state.report)}")
 
 
-def _sent(measurements: Sequence[Measurement]) -> list[str]:
-    """What had to be sent to each device that is not this machine."""
+def sent_lines(measurements: Sequence[Measurement], *, since: datetime) -> list[str]:
+    """What the session that began at `since` had to send to each device that is not this machine.
+
+    A resumed run also holds what an earlier session measured; and a device that nothing came to, because it
+    was away or none of its cases could be prepared, has no line.
+    """
     totals: dict[str, int] = {}
     for measurement in measurements:
-        if measurement.facts.get("driver", "local") != "local":
+        remote = measurement.facts.get("driver", "local") != "local"
+        staged = bool(measurement.launches or measurement.content_bytes_sent)
+        if remote and staged and datetime.fromisoformat(measurement.started_at) >= since:
             before = totals.get(measurement.device, 0)
             totals[measurement.device] = before + measurement.content_bytes_sent
     return [

@@ -3,7 +3,8 @@
 The machine's drift hits both arms of a pair of blocks alike and cancels in their ratio, which no number of
 separate launches achieves. The order holds
 
-    arms      two of {command, cwd, env}: runners in serve mode, or programs that answer as they do
+    arms      two of {command, cwd, env, unset}: runners in serve mode, or programs that answer as they do;
+              `unset` (optional) names variables of this process that are not theirs
     block_s   how long a block shall take
     target_s  how long to alternate
     out       where the JSON result goes: {blocks: [{arm, samples_ns}], iterations: [n, n]}
@@ -28,7 +29,7 @@ class Arm:
         self.process = subprocess.Popen(
             order["command"],
             cwd=order["cwd"],
-            env=dict(os.environ, **order["env"]),
+            env=_environment(order),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             universal_newlines=True,
@@ -59,6 +60,15 @@ class Arm:
             raise SystemExit("an arm ended early with exit code %d: %r" % (code, self.process.args))
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+def _environment(order: dict[str, Any]) -> dict[str, str]:
+    """What an arm sees: this process's variables but those that were set for its own Python alone."""
+    unset = order.get("unset", ())
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    kept.setdefault("PATH", os.defpath)
+    kept.update(order["env"])
+    return kept
 
 
 def alternate(order: dict[str, Any]) -> dict[str, Any]:
