@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from peers.proxy import Proxy
 from peers.ssh_devices import device_on, tmpfs
 from peers.sshd import Sshd
 
@@ -193,7 +194,8 @@ def other_session(sshd, workdir):
         import sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from types import SimpleNamespace
-        from peers.ssh_devices import device_on
+        from peers.proxy import Proxy
+from peers.ssh_devices import device_on
         peer = SimpleNamespace(
             host={sshd.host!r}, port={sshd.port}, user={sshd.user!r},
             identity_file={str(sshd.identity_file)!r}, known_hosts={str(sshd.known_hosts)!r})
@@ -269,6 +271,22 @@ def test_a_link_in_the_way_of_the_lock_is_not_followed(sshd, tmp_path):
     with device_on(sshd, tmp_path / "work") as device:
         assert device.run(["true"]).exit_code == 0
     assert victim.read_text() == "precious"
+
+
+def test_a_push_that_is_cut_goes_on_also_for_a_user_who_is_not_root(board, tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "big").write_bytes(os.urandom(8 << 20))
+    with (
+        Proxy(board.host, board.port) as proxy,
+        device_on(board, f"~/{tmp_path.name}", port=proxy.port) as device,
+    ):
+        proxy.cut_after(5 << 20)
+        with pytest.raises(TransientDeviceError, match="is lost"):
+            device.stage(tree, "0" * 64)
+        device.pull(device.stage(tree, "0" * 64), tmp_path / "back")
+        assert proxy.bytes_to_server < 12 << 20
+    assert (tmp_path / "back" / "big").read_bytes() == (tree / "big").read_bytes()
 
 
 def test_the_governor_is_set_again_after_a_reboot_and_put_back_over_a_lost_line(own_board):

@@ -132,7 +132,9 @@ def send_large(shell: Shell, file: LargeFile, *, offset: int, attempted: str, ta
 
 def _large_script(file: LargeFile, offset: int) -> str:
     # Only what cannot be continued is removed: the end of the connection looks like the end of the file.
-    begun = f'[ "$(bytes)" = {offset} ] || fail {DIFFERS}' if offset else 'rm -f "$p"'
+    # What an archive left half there has the archive's mode, which only root writes through.
+    going_on = f'[ "$(bytes)" = {offset} ] && chmod u+w "$p" || fail {DIFFERS}'
+    begun = going_on if offset else 'rm -f "$p"'
     return f"""{PROLOGUE}p={quoted_path(file.partial)}; t={quoted_path(file.target)}
 bytes() {{ set -- $(ls -ln "$p"); echo "$5"; }}
 fail() {{ rm -f "$p"; df -Pk "${{p%/*}}"; exit $1; }}
