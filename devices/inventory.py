@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import msgspec.toml
 
+from devices.adb.driver import AdbConfig
 from devices.base import Device, DeviceError
 from devices.config import DeviceConfig
 from devices.local import LOCK_TIMEOUT_S, LocalConfig
 from devices.ssh.driver import SshConfig
 
-DRIVERS: dict[str, type[DeviceConfig]] = {"local": LocalConfig, "ssh": SshConfig}
+DRIVERS: dict[str, type[DeviceConfig]] = {"local": LocalConfig, "ssh": SshConfig, "adb": AdbConfig}
 """Driver name -> the struct of its device files, whose `create` makes the device."""
 
 PACKAGED = Path(__file__).with_name("inventory")

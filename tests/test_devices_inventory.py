@@ -121,7 +121,7 @@ def test_a_wrong_value_is_named_with_its_line_and_what_was_expected(folder, line
 
 def test_a_wrong_or_missing_driver_is_an_error_that_lists_the_drivers(folder):
     assert complaint(folder, 'driver = "locl"') == (
-        ":1: key 'driver': unknown driver 'locl'. Did you mean 'local'? Known: local, ssh."
+        ":1: key 'driver': unknown driver 'locl'. Did you mean 'local'? Known: local, ssh, adb."
     )
     assert complaint(folder, "driver = 3").startswith(":1: key 'driver': unknown driver 3.")
     assert complaint(folder, 'drvier = "local"') == (

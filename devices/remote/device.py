@@ -33,7 +33,15 @@ class RemoteDevice:
     that was waited for in vain is a DeviceAwayError, and is not waited for a second time.
     """
 
-    def __init__(self, name: str, driver: str, transport: Transport, settings: RemoteSettings) -> None:
+    def __init__(
+        self,
+        name: str,
+        driver: str,
+        transport: Transport,
+        settings: RemoteSettings,
+        *,
+        senses: snapshot.Senses = snapshot.LINUX,
+    ) -> None:
         self.name = name
         self.driver = driver
         self.workdir = settings.workdir
@@ -43,6 +51,7 @@ class RemoteDevice:
         self.settings = settings
         self.transport = transport
         self.shell = Shell(name, transport)
+        self._senses = senses
         self._store: Store | None = None
         self._governor: Governor | None = None
         self._lock = RemoteLock(self.shell, timeout_s=settings.lock_timeout_s)
@@ -183,13 +192,13 @@ class RemoteDevice:
         """What the device is; asked once. Needs no `open`. Raises DeviceError when it cannot be reached."""
         if self._facts is None:
             self.reach()
-            self._facts = snapshot.read_facts(self.shell, driver=self.driver)
+            self._facts = self._senses.read_facts(self.shell, driver=self.driver)
         return self._facts
 
     def telemetry(self) -> Telemetry:
         """How it feels now. Needs no `open`. Raises DeviceError when it cannot be reached."""
         self.reach()
-        return snapshot.read_telemetry(self.shell)
+        return self._senses.read_telemetry(self.shell)
 
     @property
     def _owner(self) -> str:

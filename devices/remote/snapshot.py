@@ -5,9 +5,10 @@ answer with an error, be unreadable or not be there: they are absent then.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 
@@ -21,6 +22,7 @@ PYTHON_NAMES = ("python3", *(f"python3.{minor}" for minor in range(20, 7, -1)))
 PYTHON_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/*/bin", "~/.pyenv/versions/*/bin", "~/miniforge3/bin")
 PYTHON_TIMEOUT_S = 20
 THROTTLED_TIMEOUT_S = 5
+COMMAND_TIMEOUT_S = 5
 
 _UNAME, _LIBC, _BITS, _END = "uname -m", "libc", "bits", "end"
 _DEFAULT_PYTHON, _OTHER_PYTHON = "python3:", "python:"
@@ -84,6 +86,11 @@ if [ ! -r "$1" ] && command -v vcgencmd >/dev/null; then
 fi
 """
 
+_COMMAND = """
+record {name}; flush
+limit {timeout_s} {command} </dev/null
+"""
+
 _SYSTEM = """
 record '{uname}'; flush; uname -m
 record '{libc}'; flush
@@ -132,6 +139,22 @@ done
 """
 
 
+class FactsReader(Protocol):
+    """As `read_facts`, which is the one for Linux."""
+
+    def __call__(self, shell: Shell, *, driver: str) -> Facts:
+        """What the device is; raises DeviceError, TransientDeviceError."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Senses:
+    """How a kind of device is asked what it is and how it feels, each in one round trip."""
+
+    read_facts: FactsReader
+    read_telemetry: Callable[[Shell], Telemetry]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pythons:
     """The CPythons that ran; the full version that `python3` is; the C library one of them runs on."""
@@ -146,8 +169,29 @@ def read_facts(shell: Shell, *, driver: str, root: str = "/") -> Facts:
 
     `root` is where its /proc, /sys and /etc are looked for.
     """
+    facts, _ = facts_and_answers(shell, (), driver=driver, root=root)
+    return facts
+
+
+def read_telemetry(shell: Shell, *, root: str = "/") -> Telemetry:
+    """How the device feels now, with the host's time; raises as `read_facts` does."""
+    telemetry, _ = telemetry_and_answers(shell, (), root=root)
+    return telemetry
+
+
+LINUX = Senses(read_facts=read_facts, read_telemetry=read_telemetry)
+
+
+def facts_and_answers(
+    shell: Shell, commands: Sequence[str], *, driver: str, root: str = "/"
+) -> tuple[Facts, linux.Files]:
+    """`read_facts`, and what each of `commands` (a program and its words) printed, in the same round trip.
+
+    A command that fails, hangs or is not there may have printed anything or nothing: that is no error.
+    """
     mark = new_token()
-    files = _records(shell, facts_script(mark, root), mark, attempted="read its facts", timeout_s=180.0)
+    script = facts_script(mark, root, commands)
+    files = _records(shell, script, mark, attempted="read its facts", timeout_s=180.0)
     pythons = parse_pythons(files)
     facts = linux.parse_facts(
         files,
@@ -157,19 +201,22 @@ def read_facts(shell: Shell, *, driver: str, root: str = "/") -> Facts:
         python=pythons.default,
         interpreters=pythons.interpreters,
     )
-    return msgspec.structs.replace(facts, bits=parse_bits(files.get(_BITS, "")))
+    known = msgspec.structs.replace(facts, bits=parse_bits(files.get(_BITS, "")))
+    return known, {command: files.get(command, "") for command in commands}
 
 
-def read_telemetry(shell: Shell, *, root: str = "/") -> Telemetry:
-    """How the device feels now, with the host's time; raises as `read_facts` does."""
+def telemetry_and_answers(
+    shell: Shell, commands: Sequence[str], *, root: str = "/"
+) -> tuple[Telemetry, linux.Files]:
+    """`read_telemetry`, and what each of `commands` printed; see `facts_and_answers`."""
     mark = new_token()
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    files = _records(shell, telemetry_script(mark, root), mark, attempted="read its telemetry")
-    return linux.parse_telemetry(files, at=at)
+    files = _records(shell, telemetry_script(mark, root, commands), mark, attempted="read its telemetry")
+    return linux.parse_telemetry(files, at=at), {command: files.get(command, "") for command in commands}
 
 
-def facts_script(mark: str, root: str) -> str:
-    """POSIX script that prints FACT_FILES, system and interpreters as records of `mark`."""
+def facts_script(mark: str, root: str, commands: Sequence[str] = ()) -> str:
+    """POSIX script that prints FACT_FILES, system, interpreters and `commands` as records of `mark`."""
     interpreters = _INTERPRETERS.format(
         timeout_s=PYTHON_TIMEOUT_S,
         code=quote(_ASK_PYTHON),
@@ -179,15 +226,15 @@ def facts_script(mark: str, root: str) -> str:
         places=" ".join(place.replace("~/", '"$HOME"/') for place in PYTHON_PLACES),
     )
     system = _SYSTEM.format(uname=_UNAME, libc=_LIBC, bits=_BITS)
-    return _script(mark, root, linux.FACT_FILES) + system + interpreters + "end\n"
+    return _script(mark, root, linux.FACT_FILES) + system + interpreters + _asking(commands) + "end\n"
 
 
-def telemetry_script(mark: str, root: str) -> str:
-    """POSIX script that prints TELEMETRY_FILES, and what else `parse_telemetry` reads, as records."""
+def telemetry_script(mark: str, root: str, commands: Sequence[str] = ()) -> str:
+    """POSIX script that prints TELEMETRY_FILES, what else `parse_telemetry` reads, and `commands`."""
     sensors = _CPU_SENSORS.format(chips="|".join(linux.CPU_SENSORS))
     throttled = [pattern for pattern in linux.TELEMETRY_FILES if pattern.endswith("/get_throttled")]
     asked = _THROTTLED.format(patterns=" ".join(throttled), timeout_s=THROTTLED_TIMEOUT_S)
-    return _script(mark, root, linux.TELEMETRY_FILES) + sensors + asked + "end\n"
+    return _script(mark, root, linux.TELEMETRY_FILES) + sensors + asked + _asking(commands) + "end\n"
 
 
 def parse_records(printed: bytes, mark: str) -> dict[str, str]:
@@ -228,6 +275,13 @@ def parse_pythons(records: linux.Files) -> Pythons:
 def _script(mark: str, root: str, patterns: Sequence[str]) -> str:
     lines = "".join(f"{'line' if _holds_one_line(pattern) else 'whole'} {pattern}\n" for pattern in patterns)
     return _PRELUDE.format(mark=mark, root=quoted_path(root), end=_END) + lines
+
+
+def _asking(commands: Sequence[str]) -> str:
+    return "".join(
+        _COMMAND.format(name=quote(command), timeout_s=COMMAND_TIMEOUT_S, command=command)
+        for command in commands
+    )
 
 
 def _records(

@@ -1,0 +1,1 @@
+"""Android phones and other machines behind adbd."""

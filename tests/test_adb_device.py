@@ -1,0 +1,231 @@
+"""A phone through Google's adb server as a device: what it promises, and says when it cannot keep it."""
+
+import threading
+import time
+
+import pytest
+from peers.adbd.auth import Authority
+from peers.adbd.device import AdbDevice
+from peers.adbd.phone import Phone
+from peers.adbd.server import GOOGLE_ADB, AdbServer
+
+from devices import CommandTimeoutError, Device, DeviceAwayError, DeviceError, TransientDeviceError
+from devices.adb.driver import WORKDIR
+from devices.adb.server import AdbServerConnection
+from devices.inventory import find_device
+from devices.remote.device import RemoteDevice
+from devices.remote.settings import RemoteSettings
+
+pytestmark = [
+    pytest.mark.phone,
+    pytest.mark.skipif(bool(Phone.missing()), reason=f"the phone needs {Phone.missing()}"),
+]
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with AdbServer(tmp_path_factory.mktemp("adb"), GOOGLE_ADB) as started:
+        yield started
+
+
+@pytest.fixture
+def phone():
+    with AdbDevice() as started:
+        yield started
+
+
+def device_on(server, phone, workdir=WORKDIR, *, name="pixel", serial=None, **settings):
+    """A device, not opened, on `phone`."""
+    connection = AdbServerConnection(name, serial or phone.serial, server_port=server.port)
+    chosen = {"lock_timeout_s": 2.0, "patience_s": 20.0, **settings}
+    return RemoteDevice(name, "adb", connection, RemoteSettings(workdir=workdir, **chosen))
+
+
+@pytest.fixture
+def device(server, phone):
+    with device_on(server, phone) as opened:
+        yield opened
+
+
+def tree_of(folder, *, size=4 * MIB, count=20):
+    folder.mkdir()
+    (folder / "big").write_bytes(bytes(range(256)) * (size // 256))
+    for number in range(count):
+        (folder / f'it\'s "{number}" $x').write_bytes(b"\0\r\n" * number)
+    return folder
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_exit_code_and_both_streams_come_back_apart(device):
+    checked: Device = device
+    done = checked.run(["sh", "-c", "echo out; echo err >&2; exit 7"])
+    assert (done.exit_code, done.stdout, done.stderr) == (7, b"out\n", b"err\n")
+
+
+def test_death_by_signal_is_told_as_one(device):
+    assert device.run(["sh", "-c", "kill -SEGV $$"]).signal == "SIGSEGV"
+
+
+def test_binary_output_with_nuls_and_line_ends_is_unharmed(device):
+    assert device.run(["printf", "a\\r\\n\\000b\\377\\n"]).stdout == b"a\r\n\0b\xff\n"
+
+
+def test_ten_megabytes_of_output_come_back(device):
+    assert len(device.run(["head", "-c", "10000000", "/dev/zero"]).stdout) == 10_000_000
+
+
+def test_stdin_arrives_and_a_command_that_does_not_read_it_is_no_error(device):
+    assert device.run(["wc", "-c"], stdin=b"x" * MIB).stdout.split() == [b"1048576"]
+    assert device.run(["true"], stdin=b"x" * (8 * MIB)).exit_code == 0
+
+
+def test_a_command_that_is_silent_for_twelve_seconds_is_waited_for(device):
+    assert device.run(["sh", "-c", "sleep 12; echo done"], timeout_s=30).stdout == b"done\n"
+
+
+def test_a_timeout_kills_the_whole_tree_on_the_phone(device):
+    sleeper = "sh -c 'sleep 4321'"
+    with pytest.raises(CommandTimeoutError, match="was killed with all its children"):
+        device.run(["sh", "-c", f"{sleeper} & {sleeper} & sleep 4321"], timeout_s=2)
+    left = device.run(["sh", "-c", "grep -l 432[1] /proc/[0-9]*/cmdline 2>/dev/null | wc -l"])
+    assert left.stdout.strip() == b"0"
+
+
+def test_a_tree_is_staged_once_and_comes_back_as_it_was(device, tmp_path):
+    tree = tree_of(tmp_path / "tree")
+    staged = device.stage(tree, "a" * 64)
+    sent = device.content_bytes_sent
+    assert sent >= 4 * MIB
+    device.pull(staged, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tree)
+    device.close()
+    with device:
+        assert device.stage(tree, "a" * 64) == staged
+        assert device.content_bytes_sent == 0
+
+
+def test_a_work_directory_with_spaces_and_quotes_holds_everything(server, phone, tmp_path):
+    tree = tree_of(tmp_path / "tree", size=MIB)
+    with device_on(server, phone, '/data/local/tmp/it\'s a "dir" $HOME') as device:
+        device.push(tree, "launches/1")
+        device.pull("launches/1", tmp_path / "back")
+        assert contents(tmp_path / "back") == contents(tree)
+        assert device.run(["pwd"]).stdout.decode().strip() == device.workdir
+
+
+def test_sdcard_is_refused_because_nothing_can_be_run_there(server, phone):
+    with pytest.raises(DeviceError, match=r"programs do not run .*noexec; set `workdir`"):
+        device_on(server, phone, "/sdcard/pocketbench").open()
+
+
+def test_a_full_phone_is_told_with_the_numbers(server, tmp_path):
+    tree = tree_of(tmp_path / "tree", size=32 * MIB)
+    with AdbDevice(Phone(data_bytes=16 * MIB)) as phone, device_on(server, phone) as device:
+        with pytest.raises(DeviceError, match=r"no space left \([\d.]+ MiB needed, [\d.]+ MiB free"):
+            device.stage(tree, "b" * 64)
+        assert device.run(["echo", "fine"]).stdout == b"fine\n"
+
+
+def test_a_push_that_is_cut_goes_on_where_it_stopped(device, phone, tmp_path):
+    tree = tree_of(tmp_path / "tree", size=24 * MIB)
+    phone.faults.drop_after(received=12 * MIB)
+    with pytest.raises(TransientDeviceError, match="is lost"):
+        device.stage(tree, "c" * 64)
+    before = device.content_bytes_sent
+    device.pull(device.stage(tree, "c" * 64), tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tree)
+    assert device.content_bytes_sent - before < 20 * MIB
+
+
+def test_a_phone_that_goes_away_in_the_middle_of_a_command_is_a_lost_connection(device, phone):
+    timer = threading.Timer(1.0, phone.drop_connections)
+    timer.start()
+    with pytest.raises(TransientDeviceError, match="is lost"):
+        device.run(["sleep", "20"], timeout_s=30)
+    timer.join()
+    assert device.run(["echo", "back"]).stdout == b"back\n"
+
+
+def test_a_phone_that_reboots_is_waited_for(device, phone, tmp_path):
+    tree = tree_of(tmp_path / "tree", size=MIB)
+    device.stage(tree, "d" * 64)
+    phone.reboot(pause_s=2.0)
+    with pytest.raises(TransientDeviceError, match="is lost"):
+        device.transport.execute("true", timeout_s=10)
+    assert device.run(["echo", "up"]).stdout == b"up\n"
+    device.pull(device.stage(tree, "d" * 64), tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tree)
+
+
+def test_a_phone_that_stays_away_is_waited_for_once(server, phone):
+    with device_on(server, phone, patience_s=2.0) as device:
+        phone.power_off()
+        with pytest.raises(TransientDeviceError, match="is lost"):
+            device.transport.execute("true", timeout_s=10)
+        with pytest.raises(DeviceAwayError, match="it was waited for in vain, for"):
+            device.run(["true"])
+        began = time.monotonic()
+        with pytest.raises(DeviceAwayError, match="it was waited for in vain, before"):
+            device.run(["true"])
+        assert time.monotonic() - began < 15
+
+
+def test_a_phone_is_pinned_to_cores_it_has(server, phone):
+    with device_on(server, phone, cpus=(4, 7)) as device:
+        assert device.run(["echo", "pinned"]).stdout == b"pinned\n"
+    with pytest.raises(DeviceError, match="cannot pin to CPUs 9: the device has 0,1,2,3,4,5,6,7"):
+        device_on(server, phone, cpus=(9,)).open()
+
+
+def test_pinning_a_phone_without_taskset_is_refused(server):
+    with (
+        AdbDevice(Phone(hidden=("taskset",))) as phone,
+        pytest.raises(DeviceError, match="it has no taskset"),
+    ):
+        device_on(server, phone, cpus=(1,)).open()
+
+
+def test_a_phone_that_does_not_know_this_computer_says_what_to_do(server):
+    told = "unlock it and accept the question on its screen"
+    with (
+        AdbDevice(authority=Authority(keys=[])) as phone,
+        pytest.raises(DeviceError, match=told) as caught,
+    ):
+        device_on(server, phone).open()
+    assert not isinstance(caught.value, TransientDeviceError)
+
+
+def test_no_phone_and_an_unknown_one_are_told_apart(tmp_path):
+    with AdbServer(tmp_path / "adb", GOOGLE_ADB) as empty:
+        for serial, told in (
+            (None, "no phone at the adb server"),
+            ("nope", "no device 'nope' at the adb server"),
+        ):
+            connection = AdbServerConnection("pixel", serial, server_port=empty.port)
+            with pytest.raises(TransientDeviceError, match=told):
+                connection.connect()
+
+
+def test_two_phones_and_no_serial_is_an_error_that_lists_them(tmp_path):
+    with AdbServer(tmp_path / "adb", GOOGLE_ADB) as own, AdbDevice() as one, AdbDevice() as other:
+        for phone in (one, other):
+            own.connect(phone.serial)
+        connection = AdbServerConnection("pixel", None, server_port=own.port)
+        with pytest.raises(DeviceError, match="2 phones are there") as caught:
+            connection.connect()
+    assert one.serial in str(caught.value)
+    assert other.serial in str(caught.value)
+
+
+def test_a_device_file_is_all_it_takes(server, phone, tmp_path):
+    (tmp_path / "pixel7.toml").write_text(
+        f'driver = "adb"\nserial = "{phone.serial}"\nserver_port = {server.port}\n'
+    )
+    with find_device("pixel7", [tmp_path]) as device:
+        assert device.workdir == WORKDIR
+        assert device.run(["echo", "hello"]).stdout == b"hello\n"
