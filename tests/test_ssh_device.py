@@ -194,8 +194,7 @@ def other_session(sshd, workdir):
         import sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from types import SimpleNamespace
-        from peers.proxy import Proxy
-from peers.ssh_devices import device_on
+        from peers.ssh_devices import device_on
         peer = SimpleNamespace(
             host={sshd.host!r}, port={sshd.port}, user={sshd.user!r},
             identity_file={str(sshd.identity_file)!r}, known_hosts={str(sshd.known_hosts)!r})
