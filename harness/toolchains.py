@@ -48,6 +48,14 @@ X2PADDLE = Packages(
     ),
 )
 
+CMAKE = Packages(
+    name="cmake",
+    python="3.11",
+    dependencies=False,
+    requirements=("cmake==4.4.4", "ninja==1.13.2"),
+)
+"""For building native runners; both wheels are programs, of which no Python is needed."""
+
 
 class ConversionTimeoutError(UnsupportedError):
     """A converter hung and was ended; not remembered, the next run tries again."""

@@ -2,7 +2,7 @@
 
 A bundle is a directory with `bundle.json`; two versions of a runtime are two bundles and live side by side.
 There are three kinds, one file each: `wheel` (packages for the device's own Python), `portable` (the same
-with a Python and a C library inside), `binary` (an executable of the user's).
+with a Python and a C library inside), `binary` (an executable of the user's, or of ours: `native`).
 """
 
 from harness.bundles.base import Bundle

@@ -27,16 +27,23 @@ class Apt:
     """The machine's package sources, seen as Debian architecture `architecture`, with its files in `root`.
 
     Life cycle: made (the lists of packages are fetched), then asked. Raises UnsupportedError on a machine
-    that has no apt-get or dpkg-deb.
+    that has no apt-get or dpkg-deb, which begins with what the packages are for, `purpose`, and ends with
+    what else can be done, `otherwise`.
     """
 
-    def __init__(self, architecture: str, root: Path) -> None:
+    def __init__(
+        self,
+        architecture: str,
+        root: Path,
+        *,
+        purpose: str = "a Python and a C library for the device come from Debian's packages",
+        otherwise: str = ", or install Python 3.8 or newer on the device",
+    ) -> None:
         missing = [tool for tool in ("apt-get", "apt-cache", "dpkg-deb") if shutil.which(tool) is None]
         if missing:
             raise UnsupportedError(
-                "a Python and a C library for the device come from Debian's packages, and this machine has "
-                f"no {' and no '.join(missing)}: build on Debian or Ubuntu, or install Python 3.8 or newer "
-                "on the device"
+                f"{purpose}, and this machine has no {' and no '.join(missing)}: build on Debian or Ubuntu"
+                f"{otherwise}"
             )
         self.architecture = architecture
         self._root = root
