@@ -10,16 +10,13 @@ with one that is open already (ControlMaster). Ours also check every byte there 
 import argparse
 import hashlib
 import os
-import random
-import shutil
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import interleaved
 import machine
 
 from devices.remote import files
@@ -31,11 +28,8 @@ from devices.ssh.routes import Destination, resolve
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from peers.sshd import Sshd
 
-BIG_BYTES = 100_000_000
-SMALL_FILES = 1_000
-
-Way = Callable[[Path, str], None]
-"""Gets a local file or tree to a path on the device."""
+Way = Callable[[], object]
+"""Gets the local file or tree to the device."""
 
 
 def main() -> None:
@@ -64,64 +58,42 @@ def compare(folder: Path, sshd: Sshd, rounds: int) -> None:
     connection.connect()
     shell = Shell("board", connection)
     store = Store(shell, str(folder / "store"), quota_bytes=None)
+    source, target = folder / "source" / "it", folder / "target"
+    remote = str(target / "it")
     ours: dict[str, Way] = {
-        "stage": lambda local, _: stage(store, local),
-        "push": lambda local, remote: files.push(shell, local, remote),
+        "stage": lambda: stage(store, source),
+        "push": lambda: files.push(shell, source, remote),
     }
     options = ssh_options(sshd)
     shared = [*options, "-o", f"ControlPath={folder / 'master'}"]
     subprocess.run(["ssh", *shared, "-M", "-f", "-N", f"{sshd.user}@{sshd.host}"], check=True)
+
+    def measured(make: interleaved.Make, theirs: dict[str, Way]) -> dict[str, list[float]]:
+        def before() -> None:
+            target.mkdir()
+            interleaved.renew(source, make)
+
+        def after() -> None:
+            interleaved.clear(source, target, folder / "store")
+
+        return interleaved.run({**ours, **theirs}, rounds, before=before, after=after)
+
     try:
-        theirs: dict[str, Way] = {
-            "scp": lambda local, remote: scp(options, sshd, local, remote),
-            "scp, open connection": lambda local, remote: scp(shared, sshd, local, remote),
+        scps: dict[str, Way] = {
+            "scp": lambda: scp(options, sshd, source, remote),
+            "scp, open connection": lambda: scp(shared, sshd, source, remote),
         }
-        report("one file of 100 MB", 0.9, run(folder, make_big, {**ours, **theirs}, rounds))
-        theirs = {
-            "tar | ssh": lambda local, remote: tar(options, sshd, local, remote),
-            "tar | ssh, open connection": lambda local, remote: tar(shared, sshd, local, remote),
+        taken = measured(interleaved.make_big, scps)
+        interleaved.report("one file of 100 MB", taken, ours=list(ours), asked=0.9)
+        tars: dict[str, Way] = {
+            "tar | ssh": lambda: tar(options, sshd, source, remote),
+            "tar | ssh, open connection": lambda: tar(shared, sshd, source, remote),
         }
-        report("1,000 files of 1-20 KB", 1.0, run(folder, make_small, {**ours, **theirs}, rounds))
+        taken = measured(interleaved.make_small, tars)
+        interleaved.report("1,000 files of 1-20 KB", taken, ours=list(ours), asked=1.0)
     finally:
         subprocess.run(["ssh", *shared, "-O", "exit", sshd.host], check=False, capture_output=True)
         connection.close()
-
-
-def run(
-    folder: Path, make: Callable[[Path, int], None], ways: dict[str, Way], rounds: int
-) -> dict[str, list[float]]:
-    """Seconds of each way in each round, after one round that does not count; the order turns each round."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        order = list(ways) if number % 2 else list(reversed(ways))
-        for name in order:
-            source, target = folder / "source" / "it", folder / "target"
-            source.parent.mkdir()
-            target.mkdir()
-            make(source, random.getrandbits(64))
-            began = time.monotonic()
-            ways[name](source, str(target / "it"))
-            seconds = time.monotonic() - began
-            if number:
-                taken[name].append(seconds)
-            shutil.rmtree(source.parent)
-            shutil.rmtree(target)
-            shutil.rmtree(folder / "store", ignore_errors=True)
-    return taken
-
-
-def make_big(path: Path, seed: int) -> None:
-    """One file that nothing can compress or share."""
-    path.write_bytes(random.Random(seed).randbytes(BIG_BYTES))  # noqa: S311 - see run
-
-
-def make_small(path: Path, seed: int) -> None:
-    """Many files in a few folders."""
-    source = random.Random(seed)  # noqa: S311 - see run
-    for number in range(SMALL_FILES):
-        file = path / f"package{number % 20}" / f"module{number}.py"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(source.randbytes(source.randint(1_000, 20_000)))
 
 
 def stage(store: Store, local: Path) -> None:
@@ -151,18 +123,6 @@ def tar(options: list[str], sshd: Sshd, local: Path, remote: str) -> None:
         )
     if packing.returncode != 0:
         sys.exit("tar failed")
-
-
-def report(title: str, asked: float, taken: dict[str, list[float]]) -> None:
-    """Medians, and how many times as fast ours are."""
-    median = {name: statistics.median(seconds) for name, seconds in taken.items()}
-    print(f"\n{title}: median of {len(taken['stage'])} rounds, s")
-    for name, seconds in taken.items():
-        print(f"  {name:<28}{median[name]:7.3f}   {min(seconds):.3f} to {max(seconds):.3f}")
-    for name in list(taken)[2:]:
-        ratios = ", ".join(f"{own} {median[name] / median[own]:.2f}" for own in ("stage", "push"))
-        goal = "" if "open" in name else f"   asked: at least {asked}"
-        print(f"  speed of ours over {name}: {ratios}{goal}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from devices.facts import Facts
 from devices.telemetry import Telemetry
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
+
+NotStarted = Literal["directory", "program", "permission", "format", "pinning", "other"]
 
 
 class DeviceError(Exception):
@@ -32,6 +34,14 @@ class DeviceBusyError(TransientDeviceError):
 
 class DeviceAwayError(DeviceError):
     """The device was there, is gone, and was waited for in vain."""
+
+
+class NotStartedError(DeviceError):
+    """A command could not be started; `cause` is what it lacked: there, allowed, made for the device."""
+
+    def __init__(self, message: str, cause: NotStarted) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class CommandTimeoutError(DeviceError):
@@ -52,6 +62,14 @@ class Completed:
     stderr: bytes
     seconds: float
     signal: str | None = None
+
+
+class NotBroughtBackError(DeviceError):
+    """A command came to its end, as `completed` tells, and what it wrote cannot be brought back."""
+
+    def __init__(self, message: str, completed: Completed) -> None:
+        super().__init__(message)
+        self.completed = completed
 
 
 class Device(Protocol):
@@ -92,11 +110,34 @@ class Device(Protocol):
         """
         ...
 
+    def work(
+        self,
+        argv: Sequence[str],
+        *,
+        texts: Mapping[str, str],
+        env: Mapping[str, str] | None = None,
+        local: Path,
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """`run` in a new folder that holds the small files `texts`, by name, and bring the folder back.
+
+        It comes as `local`, however the command ended, and is gone from the device; all in one round trip
+        where the device is remote. Raises what `run` raises, after bringing back what there is, and
+        NotBroughtBackError when the command came to its end and the folder cannot be had.
+        """
+        ...
+
     def stage(self, local: Path, digest: str, *, progress: Progress | None = None) -> str:
         """Make the file or tree `local`, whose content hash is `digest`, readable on the device.
 
         Returns its path there. What the device has already is not sent again.
         """
+        ...
+
+    def stage_all(
+        self, contents: Sequence[tuple[Path, str]], *, progress: Progress | None = None
+    ) -> list[str]:
+        """`stage` for several; those that the device has are found in one round trip."""
         ...
 
     @property

@@ -43,6 +43,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str | None = None
     libc: str | None = None
     bits: int | None = None
+    abis: tuple[str, ...] = ()
+    """Of an Android: which programs it runs, in its own words, `arm64-v8a`; the best first."""
     clusters: tuple[CpuCluster, ...] = ()
     cores: int | None = None
     ram_bytes: int | None = None
@@ -50,7 +52,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     interpreters: tuple[Interpreter, ...] = ()
     serial: str | None = None
     machine: str | None = None
-    """Stands for /etc/machine-id without telling it: see devices/linux.py."""
+    """Stands for /etc/machine-id without telling it: see devices/linux/facts.py."""
     boot_id: str | None = None
 
     @property

@@ -3,6 +3,7 @@
 import errno
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
@@ -10,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
 from devices import copying, linux
-from devices.base import Completed, DeviceError, Progress
+from devices.base import CommandTimeoutError, Completed, DeviceError, NotBroughtBackError, Progress
 from devices.config import DeviceConfig
+from devices.driver import Driver
 from devices.facts import Facts
 from devices.lock import DeviceLock
 from devices.process import Command, run_contained
@@ -43,7 +43,7 @@ class LocalConfig(DeviceConfig, frozen=True, kw_only=True, forbid_unknown_fields
         )
 
 
-class LocalDevice:
+class LocalDevice(Driver):
     """Runs commands as child processes; its disk is the host's, so staging sends nothing.
 
     `workdir` is absolute or starts with `~`; None is `devices/<name>` in the user's cache directory (or in
@@ -110,15 +110,6 @@ class LocalDevice:
             with suppress(OSError):
                 lock.release()
 
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def run(
         self,
         argv: Sequence[str],
@@ -134,8 +125,7 @@ class LocalDevice:
         after `timeout_s` when the command is gone with all its children, DeviceError when it cannot start.
         """
         self._check_open()
-        if not argv or any("\0" in word for word in (*argv, *(env or {}), *(env or {}).values())):
-            raise DeviceError(f"{self.name}: cannot run {list(argv)!r}: it is empty or holds a NUL byte")
+        self._check_command(argv, env or {})
         inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
         command = Command(
             argv=argv,
@@ -144,6 +134,36 @@ class LocalDevice:
             cpus=self.cpus,
         )
         return run_contained(self.name, command, stdin=stdin, timeout_s=timeout_s)
+
+    def work(
+        self,
+        argv: Sequence[str],
+        *,
+        texts: Mapping[str, str],
+        env: Mapping[str, str] | None = None,
+        local: Path,
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """Run `argv` in a new folder with `texts` in it, which then becomes `local`; see Device.work."""
+        self._check_open()
+        folder = self._path(f"launches/{secrets.token_hex(8)}")
+        try:
+            self._write_texts(folder, texts)
+            try:
+                completed = self.run(argv, cwd=str(folder), env=env, timeout_s=timeout_s)
+            except CommandTimeoutError:
+                with suppress(DeviceError):
+                    self.pull(str(folder), local)
+                raise
+            try:
+                self.pull(str(folder), local)
+            except DeviceError as error:
+                raise NotBroughtBackError(str(error), completed) from error
+            return completed
+        finally:
+            # A folder that cannot be removed must not cost what was measured in it.
+            with suppress(DeviceError):
+                self.remove(str(folder))
 
     def stage(
         self,
@@ -156,6 +176,12 @@ class LocalDevice:
         if not local.exists():
             raise DeviceError(f"{self.name}: cannot stage {local}: no such file")
         return str(local.absolute())
+
+    def stage_all(
+        self, contents: Sequence[tuple[Path, str]], *, progress: Progress | None = None
+    ) -> list[str]:
+        """`stage` for several."""
+        return [self.stage(local, digest, progress=progress) for local, digest in contents]
 
     @property
     def content_bytes_sent(self) -> int:
@@ -209,6 +235,14 @@ class LocalDevice:
         if flags is None:
             return telemetry
         return msgspec.structs.replace(telemetry, throttled=linux.is_throttled(flags), throttle_flags=flags)
+
+    def _write_texts(self, folder: Path, texts: Mapping[str, str]) -> None:
+        try:
+            folder.mkdir(parents=True)
+            for name, text in texts.items():
+                (folder / name).write_text(text)
+        except OSError as error:
+            raise self._explained(error, "write", str(folder)) from error
 
     def _path(self, remote: str) -> Path:
         return Path(self.workdir, remote)

@@ -61,11 +61,6 @@ def run_contained(device: str, command: Command, *, stdin: bytes, timeout_s: flo
                 stdout=stdout,
                 stderr=stderr,
             ) from None
-        except BaseException:
-            leash.let_go()
-            with suppress(subprocess.TimeoutExpired):
-                guard.wait(_STOP_TIMEOUT_S)
-            raise
         return _completed(device, command, leash, stdout, stderr)
 
 
@@ -100,6 +95,7 @@ class _Leash:
         finally:
             os.close(held)
             os.close(writing)
+        stack.callback(self._bury)
         for stream in (self.guard.stdin, self.guard.stdout, self.guard.stderr):
             if stream is not None:
                 stack.callback(_close_quietly, stream)
@@ -118,6 +114,13 @@ class _Leash:
             written += chunk
         lines = [line.split() for line in written.decode().splitlines()]
         return {words[0]: words[1:] for words in lines}
+
+    def _bury(self) -> None:
+        """Whatever ends the wait, such as Ctrl-C, ends the command too."""
+        if self.guard.poll() is None:
+            self.let_go()
+            with suppress(subprocess.TimeoutExpired):
+                self.guard.wait(_STOP_TIMEOUT_S)
 
     def _close(self) -> None:
         if self._hold >= 0:

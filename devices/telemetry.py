@@ -12,6 +12,8 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     governor: str | None = None
     battery_percent: float | None = None
     charging: bool | None = None
+    screen_on: bool | None = None
+    """Of a phone; with the screen off big cores may be slow or parked."""
     throttled: bool | None = None
     throttle_flags: tuple[str, ...] = ()
     load_average: float | None = None

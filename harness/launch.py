@@ -1,23 +1,14 @@
 """Stage what a case needs on a device, run one runner process, bring back what it measured."""
 
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 
-from devices.base import (
-    CommandTimeoutError,
-    Completed,
-    Device,
-    DeviceError,
-    Progress,
-    TransientDeviceError,
-)
+from devices.base import CommandTimeoutError, Completed, Device, NotBroughtBackError, Progress
 from harness.bundles import Bundle
 from harness.cache import Cache, tree_sha256
 from harness.models.prepare import Feed
@@ -77,13 +68,11 @@ def stage(
 
     A bundle that brings its own runner gets none of ours. What a bundle sets wins over `environment`.
     """
-    bundle_path = device.stage(bundle.path, bundle.digest, progress=progress)
-    paths = {}
+    contents = [(bundle.path, bundle.digest), *((one.path, one.digest) for one in (artifact, feed))]
     if bundle.has_packages:
-        runner_path = device.stage(runner.path, runner.digest, progress=progress)
-        paths = {"PYTHONPATH": f"{runner_path}:{bundle_path}/site"}
-    artifact_path = device.stage(artifact.path, artifact.digest, progress=progress)
-    feed_path = device.stage(feed.path, feed.digest, progress=progress)
+        contents.append((runner.path, runner.digest))
+    bundle_path, artifact_path, feed_path, *others = device.stage_all(contents, progress=progress)
+    paths = {"PYTHONPATH": f"{others[0]}:{bundle_path}/site"} if others else {}
     return Staged(
         command=bundle.command(bundle_path),
         environment={**paths, **environment, **bundle.variables(bundle_path)},
@@ -114,31 +103,28 @@ def launch(
     Whatever the runner does is a result, also its death; DeviceError is raised only when the device
     cannot be reached or written. With `outputs`, the output arrays are brought back into that directory.
     """
-    folder = f"{device.workdir}/launches/{secrets.token_hex(8)}"
     with TemporaryDirectory(prefix="pocketbench-") as scratch:
-        sent, back = Path(scratch, "sent"), Path(scratch, "back")
-        sent.mkdir()
-        (sent / "job.json").write_bytes(msgspec.json.encode(job))
+        back = Path(scratch, "back")
         try:
-            device.push(sent, folder)
-            try:
-                done = device.run(
-                    [*staged.command, "job.json"], cwd=folder, env=staged.environment, timeout_s=timeout_s
-                )
-            except CommandTimeoutError as error:
-                return LaunchResult(
-                    index=index,
-                    status="timeout",
-                    reason=f"did not end within {timeout_s:.0f} s and was killed with its children",
-                    stage=_stage_of(device, folder, back),
-                    wall_s=timeout_s,
-                    stderr_tail=_tail(error.stderr),
-                )
-            return _collect(device, folder, back, done, index=index, outputs=outputs)
-        finally:
-            # A folder that cannot be removed must not cost what was measured in it.
-            with suppress(DeviceError):
-                device.remove(folder)
+            done = device.work(
+                [*staged.command, "job.json"],
+                texts={"job.json": msgspec.json.encode(job).decode()},
+                env=staged.environment,
+                local=back,
+                timeout_s=timeout_s,
+            )
+        except CommandTimeoutError as error:
+            return LaunchResult(
+                index=index,
+                status="timeout",
+                reason=f"did not end within {timeout_s:.0f} s and was killed with its children",
+                stage=_stage(back),
+                wall_s=timeout_s,
+                stderr_tail=_tail(error.stderr),
+            )
+        except NotBroughtBackError as error:
+            return _result(error.completed, back, None, index=index, lost=str(error))
+        return _result(done, back, outputs, index=index)
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -152,43 +138,38 @@ def load_outputs(folder: Path, specs: Sequence[TensorSpec]) -> list[tuple[str, n
     ]
 
 
-def _collect(
-    device: Device, folder: str, back: Path, done: Completed, *, index: int, outputs: Path | None
-) -> LaunchResult:
-    """What the runner left in `folder`; one trip to the device, since each costs."""
+def _result(done: Completed, back: Path, outputs: Path | None, *, index: int, lost: str = "") -> LaunchResult:
+    """What the runner left in `back`; `lost` says why that is not there."""
     result: RunnerResult | None = None
     status, reason = _ending(done)
-    stage_name = "done"
-    if status == "measured":
+    stage = _stage(back)
+    if status == "measured" and lost:
+        status, reason = (
+            "failed",
+            f"the runner ended well, but what it wrote could not be brought back: {lost}",
+        )
+    elif status == "measured":
         try:
-            device.pull(folder, back)
             result = _decoded((back / "result.json").read_bytes())
-        except TransientDeviceError:
-            raise
         except FileNotFoundError:
             status, reason = "failed", "the runner ended well without writing result.json"
-        except DeviceError as error:
-            status = "failed"
-            reason = f"the runner ended well, but what it wrote could not be brought back: {error}"
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             status, reason = "failed", f"the runner wrote a result that cannot be read: {error}"
+    elif status == "crashed" and stage:
+        reason = f"{done.signal} during {stage}. {last_words(done.stderr)}".strip()
     if result is not None and outputs is not None:
         try:
             shutil.move(back / "outputs", outputs)
         except OSError as error:
             result, status = None, "failed"
             reason = f"the outputs the runner wrote could not be brought back: {error}"
-    if status != "measured":
-        stage_name = _stage_of(device, folder, back) or ""
-        if status == "crashed" and stage_name:
-            reason = f"{done.signal} during {stage_name}. {last_words(done.stderr)}".strip()
     return LaunchResult(
         index=index,
         status=status,
         reason=reason,
         exit_code=done.exit_code,
         signal=done.signal,
-        stage=stage_name or None,
+        stage="done" if status == "measured" else stage,
         wall_s=done.seconds,
         stderr_tail="" if result is not None else _tail(done.stderr or done.stdout),
         result=result,
@@ -214,11 +195,11 @@ def _ending(done: Completed) -> tuple[Status, str]:
     return "measured", ""
 
 
-def _stage_of(device: Device, folder: str, back: Path) -> str | None:
+def _stage(back: Path) -> str | None:
+    """What the runner was doing when it ended."""
     try:
-        device.pull(f"{folder}/stage", back / "stage")
         return (back / "stage").read_text(errors="replace").strip()[:40] or None
-    except (DeviceError, OSError):
+    except OSError:
         return None
 
 

@@ -18,8 +18,10 @@ from devices.telemetry import Telemetry
 from harness import parity, stats
 from harness.arm import Arm, make_arm
 from harness.cache import Cache
+from harness.errors import UnsupportedError
 from harness.launch import launch, load_outputs
 from harness.preparation import Ready
+from harness.probe import Probes
 from harness.schedule import Effort, cool_down, retried
 from harness.spec import (
     Case,
@@ -66,27 +68,29 @@ def measure(
     *,
     blank: Measurement,
     watch: Watch | None = None,
+    probes: Probes | None = None,
     staging_turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Measurement:
     """Launch `ready` as often as the effort says and sum up; every way a launch can end is a result.
 
-    `blank` says who, what and where; `staging_turn` is entered for as long as files are pushed.
+    `blank` says who, what and where; `probes` what bundles start there; `staging_turn` is entered for as long
+    as files are pushed.
     """
-    watch = watch or Watch()
+    watch, probes = watch or Watch(), probes or Probes()
     began, started_at = time.monotonic(), _now()
     sent_before = device.content_bytes_sent
     launches: list[LaunchResult] = []
     judged: Parity | None = None
     arm: Arm | None = None
     status: Status = "measured"
-    reason = ""
+    reason, not_applicable = "", False
     before: Telemetry | None = None
     lost = False
     try:
         with staging_turn():
             arm = retried(lambda: make_arm(device, ready, setting.effort, cache, progress=watch.sending))
-        cool_down(device)
-        before = retried(device.telemetry)
+        retried(lambda: probes.check(device, ready.bundle, arm, timeout_s=setting.launch_timeout_s))
+        before = cool_down(device)
         for index in range(setting.effort.launches):
             with TemporaryDirectory(prefix="pocketbench-") as scratch:
                 # One launch's outputs are enough: the others ran the same bytes on the same feed.
@@ -103,6 +107,8 @@ def measure(
             if done.status != "measured":
                 status, reason = done.status, done.reason
                 break
+    except UnsupportedError as error:
+        status, reason, not_applicable = "unsupported", str(error), True
     except DeviceError as error:
         status, reason = "failed", str(error)
         lost = isinstance(error, TransientDeviceError | DeviceAwayError)
@@ -118,6 +124,7 @@ def measure(
         started_at=started_at,
         status=status,
         reason=reason,
+        not_applicable=not_applicable,
         seconds=time.monotonic() - began,
         command=(*arm.staged.command, "job.json") if arm else (),
         environment=arm.staged.environment if arm else {},

@@ -9,9 +9,10 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from harness.conditions import conditions
 from harness.spec import Against, Measurement, Pair, Verdict, VerdictKind
 from harness.stats import Ratio
-from harness.verdict import busy, unfit
+from harness.verdict import unfit
 
 
 def pair_ratio(pair: Pair) -> float:
@@ -68,7 +69,7 @@ def judge_pairs(measurement: Measurement, *, threshold: float = 0.03) -> Verdict
     ended_early = f"the pairs ended early: {against.reason}" if against.reason else ""
     return Verdict(
         kind=kind,
-        reason="; ".join(filter(None, [told, ended_early, busy(measurement)])),
+        reason="; ".join(filter(None, [told, ended_early, *conditions(measurement)])),
         ratio=ratio.centre,
         ratio_low=ratio.low,
         ratio_high=ratio.high,

@@ -17,6 +17,7 @@ from harness.cache import Cache
 from harness.errors import PocketbenchError
 from harness.launch import last_words
 from harness.preparation import Ready
+from harness.probe import Probes
 from harness.schedule import Effort, retried
 from harness.spec import Against, Frozen, Pair
 
@@ -43,6 +44,7 @@ def measure_against(
     cache: Cache,
     *,
     launch_timeout_s: float = 180.0,
+    probes: Probes | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     sending: Progress | None = None,
 ) -> Against:
@@ -54,11 +56,13 @@ def measure_against(
     pairs: list[Pair] = []
     reason = ""
 
+    asked = probes or Probes()
+
     def arms() -> tuple[Arm, Arm]:
-        return (
-            make_arm(device, candidate, effort, cache, progress=sending),
-            make_arm(device, other, effort, cache, progress=sending),
-        )
+        ours = make_arm(device, candidate, effort, cache, progress=sending)
+        theirs = make_arm(device, other, effort, cache, progress=sending)
+        asked.check(device, other.bundle, theirs, timeout_s=launch_timeout_s)
+        return ours, theirs
 
     try:
         ours, theirs = retried(arms)

@@ -20,19 +20,29 @@ OLDEST_MUSL = (1, 2)
 SAME_ARCH = {"arm64": "aarch64", "amd64": "x86_64", "armv8l": "armv7l"}
 """Other names for an architecture -> the name used here, which is that of `uname -m`."""
 
+ABIS = {
+    "arm64-v8a": "aarch64",
+    "armeabi-v7a": "armv7l",
+    "x86_64": "x86_64",
+    "x86": "i686",
+    "riscv64": "riscv64",
+}
+"""Android's name for what programs are built for -> the architecture."""
+
 _SOABI = re.compile(r"cpython-3\d+-(?P<arch>.+)-linux-(?P<libc>gnu|musl)(?:eabi(?P<float>hf)?)?")
 
 
 class Platform(Frozen, frozen=True, kw_only=True):
     """What bundles are built for.
 
-    `arch` is the kernel's, in the words of `uname -m`; `libc` and `bits`, those of its programs, as in Facts.
+    `arch` is the kernel's, in the words of `uname -m`; `libc`, `bits`, `abis` are its programs', as in Facts.
     """
 
     host: bool = False
     arch: str | None = None
     libc: str | None = None
     bits: int | None = None
+    abis: tuple[str, ...] = ()
     interpreters: tuple[Interpreter, ...] = ()
 
     @property
@@ -42,15 +52,18 @@ class Platform(Frozen, frozen=True, kw_only=True):
 
     @property
     def runs_32_bit_programs(self) -> bool:
-        """Whether its programs are 32-bit ones; under a 64-bit kernel, too."""
-        return self.bits == 32 or any("-arm-linux-" in python.soabi for python in self.interpreters)
+        """Whether its programs are 32-bit ones, or some are; under a 64-bit kernel, too."""
+        by_abi = any(abi in {"armeabi-v7a", "x86"} for abi in self.abis)
+        return self.bits == 32 or by_abi or any("-arm-linux-" in found.soabi for found in self.interpreters)
 
     @property
     def label(self) -> str:
-        """How a person calls it: `this machine`, or `aarch64 with glibc 2.36`."""
+        """How a person calls it: `this machine`, `aarch64 with glibc 2.36`, `a phone of x86 (i686)`."""
         if self.host:
             return "this machine"
         arch = self.arch or "an unknown processor"
+        if self.abis:
+            return f"a phone of {', '.join(self.abis)} ({arch})"
         return f"{arch} with {self.libc}" if self.libc else arch
 
     def preferring(self, version: str) -> tuple[Interpreter, ...]:
@@ -68,7 +81,13 @@ def platform_of(facts: Facts) -> Platform:
     """What a bundle for the device of `facts` must fit."""
     if facts.driver == "local":
         return HOST
-    return Platform(arch=_arch(facts.arch), libc=facts.libc, bits=facts.bits, interpreters=facts.interpreters)
+    return Platform(
+        arch=_arch(facts.arch),
+        libc=facts.libc,
+        bits=facts.bits,
+        abis=facts.abis,
+        interpreters=facts.interpreters,
+    )
 
 
 def wheel_platform(platform: Platform, interpreter: Interpreter) -> str:

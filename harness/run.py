@@ -23,6 +23,7 @@ from harness.pairing import measure_against
 from harness.plan import Plan, Target
 from harness.platforms import Platform, platform_of
 from harness.preparation import Outcome, Ready, Wanted, make_all_ready
+from harness.probe import Probes
 from harness.quiet import Quiet
 from harness.results import RunWriter
 from harness.spec import Against, Case, Measurement, RunInfo, Verdict
@@ -62,6 +63,7 @@ class Run:
         self._outcomes: dict[Wanted, Outcome] = {}
         self._measured = {Target(device=m.device, case=m.case): m for m in resumed if m.status == "measured"}
         self._fleet = Fleet(plan.devices)
+        self._probes = Probes()
         self._quiet = Quiet(writer.directory / ".quiet.lock")
         self._writable = True
 
@@ -138,6 +140,7 @@ class Run:
                 self._cache,
                 blank=self._blank(target),
                 watch=replace(watch, trouble=failures.append),
+                probes=self._probes,
                 staging_turn=nullcontext if on_host else self._quiet.turn,
             )
             if done.status == "measured":
@@ -166,6 +169,7 @@ class Run:
             self.plan.effort,
             self._cache,
             launch_timeout_s=self._setting.launch_timeout_s,
+            probes=self._probes,
         )
         after = felt(device)
         return msgspec.structs.replace(

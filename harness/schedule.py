@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from devices.base import Device, TransientDeviceError
+from devices.telemetry import Telemetry
 from harness.errors import UnknownNameError
 from harness.spec import Case, Frozen, TimingPlan, WarmupPlan
 
@@ -74,29 +75,28 @@ def shuffled(cases: Sequence[Case], seed: int) -> list[Case]:
     return ordered
 
 
-def cool_down(device: Device, *, limit_s: float = 300.0, step_s: float = 2.0) -> float:
-    """Wait until the hottest sensor is below the device's limit; returns seconds waited.
+def cool_down(device: Device, *, limit_s: float = 300.0, step_s: float = 2.0) -> Telemetry:
+    """Wait until the hottest sensor is below the device's limit; returns how the device feels then.
 
     A device with no limit or no sensor does not wait. After `limit_s` the wait ends with a warning: the
     telemetry recorded with the measurement tells that it was still hot.
     """
-    began = time.monotonic()
-    if device.cooldown_celsius is None:
-        return 0.0
+    began, limit_celsius = time.monotonic(), device.cooldown_celsius
     while True:
-        hottest = retried(device.telemetry).hottest_celsius
+        now = retried(device.telemetry)
+        hottest = now.hottest_celsius
         waited = time.monotonic() - began
-        if hottest is None or hottest <= device.cooldown_celsius:
-            return waited
+        if limit_celsius is None or hottest is None or hottest <= limit_celsius:
+            return now
         if waited >= limit_s:
             _log.warning(
                 "%s: still %.0f °C after %.0f s, measured while hotter than its %.0f °C",
                 device.name,
                 hottest,
                 waited,
-                device.cooldown_celsius,
+                limit_celsius,
             )
-            return waited
+            return now
         time.sleep(step_s)
 
 

@@ -1,5 +1,6 @@
 """What became of a case against its baseline. Pure functions over two measurements."""
 
+from harness.conditions import conditions
 from harness.spec import Measurement, Verdict, VerdictKind
 from harness.stats import (
     Launches,
@@ -33,11 +34,11 @@ def judge(
     verdict = unfit(candidate)
     if verdict is not None:
         return verdict
-    if baseline is None:
-        return Verdict(kind="new", reason="no earlier measurement of this case on this device")
-    refusal = _refusal(candidate, baseline)
-    if refusal:
-        return Verdict(kind="new", reason=refusal)
+    refusal = (
+        _refusal(candidate, baseline) if baseline else "no earlier measurement of this case on this device"
+    )
+    if baseline is None or refusal:
+        return Verdict(kind="new", reason="; ".join([refusal, *conditions(candidate)]))
     return compare(
         candidate,
         baseline,
@@ -66,15 +67,6 @@ def unfit(measurement: Measurement) -> Verdict | None:
             reason=f"{measurement.device} is emulated: its timings are no device's and are not judged",
         )
     return None
-
-
-def busy(measurement: Measurement) -> str:
-    """What the reader should know of other work on the device; empty when there was none to speak of."""
-    # The load average of a phone at rest can exceed its cores, so it is told and not judged.
-    load, cores = measurement.telemetry_before.get("load_average"), measurement.facts.get("cores")
-    if isinstance(load, int | float) and isinstance(cores, int) and load > cores:
-        return f"the device was busy (load {load:.1f} on {cores} cores)"
-    return ""
 
 
 def compare(
@@ -209,7 +201,7 @@ def _notes(candidate: Measurement, baseline: Measurement) -> list[str]:
         notes.append("the artifact differs from the baseline's")
     if candidate.bundle and baseline.bundle and candidate.bundle.key != baseline.bundle.key:
         notes.append("the bundle differs from the baseline's")
-    return [*notes, *filter(None, [busy(candidate)])]
+    return [*notes, *conditions(candidate, baseline)]
 
 
 def _throttled(measurement: Measurement) -> bool:

@@ -6,10 +6,10 @@ import pytest
 
 
 def pytest_collection_modifyitems(config, items):
-    """The emulated machine takes a minute, and phones are not finished: they run when asked for with -m."""
+    """The emulated machine takes a minute to come up: its tests run when asked for with -m."""
     if config.option.markexpr:
         return
-    slow = [item for item in items if item.get_closest_marker("machine") or item.get_closest_marker("phone")]
+    slow = [item for item in items if item.get_closest_marker("machine")]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in slow]
 

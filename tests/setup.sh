@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beyond Python packages: uv when it is missing, and the real peers the tests
-# talk to (Chromium reads the report, PostgreSQL keeps the history, an emulated board takes SSH).
+# talk to (Chromium reads the report, PostgreSQL keeps the history, an emulated board takes SSH, a test phone
+# with Android's shell and commands takes adb).
 # With the argument `machine`, also what a whole emulated machine needs. Safe to run again.
 set -eu
 
@@ -14,12 +15,15 @@ need() { # PACKAGE FILE...: the package is missing unless all of these files are
         [ -e "$file" ] || { missing="$missing $package" && return; }
     done
 }
+need adb /usr/bin/adb
 need busybox /usr/bin/busybox
 need chromium /usr/bin/chromium
 need chromium-driver /usr/bin/chromedriver
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
 need faketime /usr/bin/faketime
+need g++ /usr/bin/g++
+need g++-aarch64-linux-gnu /usr/bin/aarch64-linux-gnu-g++
 need gcc /usr/bin/gcc
 need gcc-aarch64-linux-gnu /usr/bin/aarch64-linux-gnu-gcc
 need libc6-dev /usr/include/stdio.h
@@ -29,6 +33,7 @@ need mmdebstrap /usr/bin/mmdebstrap
 need openssh-client /usr/bin/ssh /usr/bin/ssh-keygen
 need openssh-server /usr/sbin/sshd
 need qemu-user-static /usr/bin/qemu-aarch64-static /usr/lib/binfmt.d/qemu-aarch64.conf
+need toybox /usr/bin/toybox
 case "${1-}" in
     "") ;;
     machine)

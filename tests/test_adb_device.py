@@ -1,33 +1,22 @@
-"""A phone through Google's adb server as a device: what it promises, and says when it cannot keep it."""
+"""A phone as a device, by both ways: what it promises, and says when it cannot keep it."""
 
 import threading
 import time
 
 import pytest
+from peers.adb_devices import device_on
 from peers.adbd.auth import Authority
 from peers.adbd.device import AdbDevice
 from peers.adbd.phone import Phone
-from peers.adbd.server import GOOGLE_ADB, AdbServer
 
 from devices import CommandTimeoutError, Device, DeviceAwayError, DeviceError, TransientDeviceError
 from devices.adb.driver import WORKDIR
-from devices.adb.server import AdbServerConnection
 from devices.inventory import find_device
-from devices.remote.device import RemoteDevice
-from devices.remote.settings import RemoteSettings
 
-pytestmark = [
-    pytest.mark.phone,
-    pytest.mark.skipif(bool(Phone.missing()), reason=f"the phone needs {Phone.missing()}"),
-]
+pytest_plugins = ["peers.adb_fixtures"]
+pytestmark = pytest.mark.skipif(bool(Phone.missing()), reason=f"the phone needs {Phone.missing()}")
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with AdbServer(tmp_path_factory.mktemp("adb"), GOOGLE_ADB) as started:
-        yield started
 
 
 @pytest.fixture
@@ -36,16 +25,9 @@ def phone():
         yield started
 
 
-def device_on(server, phone, workdir=WORKDIR, *, name="pixel", serial=None, **settings):
-    """A device, not opened, on `phone`."""
-    connection = AdbServerConnection(name, serial or phone.serial, server_port=server.port)
-    chosen = {"lock_timeout_s": 2.0, "patience_s": 20.0, **settings}
-    return RemoteDevice(name, "adb", connection, RemoteSettings(workdir=workdir, **chosen))
-
-
 @pytest.fixture
-def device(server, phone):
-    with device_on(server, phone) as opened:
+def device(transport, server, phone):
+    with device_on(transport, server, phone) as opened:
         yield opened
 
 
@@ -109,23 +91,23 @@ def test_a_tree_is_staged_once_and_comes_back_as_it_was(device, tmp_path):
         assert device.content_bytes_sent == 0
 
 
-def test_a_work_directory_with_spaces_and_quotes_holds_everything(server, phone, tmp_path):
+def test_a_work_directory_with_spaces_and_quotes_holds_everything(transport, server, phone, tmp_path):
     tree = tree_of(tmp_path / "tree", size=MIB)
-    with device_on(server, phone, '/data/local/tmp/it\'s a "dir" $HOME') as device:
+    with device_on(transport, server, phone, '/data/local/tmp/it\'s a "dir" $HOME') as device:
         device.push(tree, "launches/1")
         device.pull("launches/1", tmp_path / "back")
         assert contents(tmp_path / "back") == contents(tree)
         assert device.run(["pwd"]).stdout.decode().strip() == device.workdir
 
 
-def test_sdcard_is_refused_because_nothing_can_be_run_there(server, phone):
+def test_sdcard_is_refused_because_nothing_can_be_run_there(transport, server, phone):
     with pytest.raises(DeviceError, match=r"programs do not run .*noexec; set `workdir`"):
-        device_on(server, phone, "/sdcard/pocketbench").open()
+        device_on(transport, server, phone, "/sdcard/pocketbench").open()
 
 
-def test_a_full_phone_is_told_with_the_numbers(server, tmp_path):
+def test_a_full_phone_is_told_with_the_numbers(transport, server, tmp_path):
     tree = tree_of(tmp_path / "tree", size=32 * MIB)
-    with AdbDevice(Phone(data_bytes=16 * MIB)) as phone, device_on(server, phone) as device:
+    with AdbDevice(Phone(data_bytes=16 * MIB)) as phone, device_on(transport, server, phone) as device:
         with pytest.raises(DeviceError, match=r"no space left \([\d.]+ MiB needed, [\d.]+ MiB free"):
             device.stage(tree, "b" * 64)
         assert device.run(["echo", "fine"]).stdout == b"fine\n"
@@ -162,8 +144,8 @@ def test_a_phone_that_reboots_is_waited_for(device, phone, tmp_path):
     assert contents(tmp_path / "back") == contents(tree)
 
 
-def test_a_phone_that_stays_away_is_waited_for_once(server, phone):
-    with device_on(server, phone, patience_s=2.0) as device:
+def test_a_phone_that_stays_away_is_waited_for_once(transport, server, phone):
+    with device_on(transport, server, phone, patience_s=2.0) as device:
         phone.power_off()
         with pytest.raises(TransientDeviceError, match="is lost"):
             device.transport.execute("true", timeout_s=10)
@@ -175,56 +157,35 @@ def test_a_phone_that_stays_away_is_waited_for_once(server, phone):
         assert time.monotonic() - began < 15
 
 
-def test_a_phone_is_pinned_to_cores_it_has(server, phone):
-    with device_on(server, phone, cpus=(4, 7)) as device:
+def test_a_phone_is_pinned_to_cores_it_has(transport, server, phone):
+    with device_on(transport, server, phone, cpus=(4, 7)) as device:
         assert device.run(["echo", "pinned"]).stdout == b"pinned\n"
     with pytest.raises(DeviceError, match="cannot pin to CPUs 9: the device has 0,1,2,3,4,5,6,7"):
-        device_on(server, phone, cpus=(9,)).open()
+        device_on(transport, server, phone, cpus=(9,)).open()
 
 
-def test_pinning_a_phone_without_taskset_is_refused(server):
+def test_pinning_a_phone_without_taskset_is_refused(transport, server):
     with (
         AdbDevice(Phone(hidden=("taskset",))) as phone,
         pytest.raises(DeviceError, match="it has no taskset"),
     ):
-        device_on(server, phone, cpus=(1,)).open()
+        device_on(transport, server, phone, cpus=(1,)).open()
 
 
-def test_a_phone_that_does_not_know_this_computer_says_what_to_do(server):
+def test_a_phone_that_does_not_know_this_computer_says_what_to_do(transport, server):
     told = "unlock it and accept the question on its screen"
     with (
         AdbDevice(authority=Authority(keys=[])) as phone,
         pytest.raises(DeviceError, match=told) as caught,
     ):
-        device_on(server, phone).open()
+        device_on(transport, server, phone).open()
     assert not isinstance(caught.value, TransientDeviceError)
 
 
-def test_no_phone_and_an_unknown_one_are_told_apart(tmp_path):
-    with AdbServer(tmp_path / "adb", GOOGLE_ADB) as empty:
-        for serial, told in (
-            (None, "no phone at the adb server"),
-            ("nope", "no device 'nope' at the adb server"),
-        ):
-            connection = AdbServerConnection("pixel", serial, server_port=empty.port)
-            with pytest.raises(TransientDeviceError, match=told):
-                connection.connect()
-
-
-def test_two_phones_and_no_serial_is_an_error_that_lists_them(tmp_path):
-    with AdbServer(tmp_path / "adb", GOOGLE_ADB) as own, AdbDevice() as one, AdbDevice() as other:
-        for phone in (one, other):
-            own.connect(phone.serial)
-        connection = AdbServerConnection("pixel", None, server_port=own.port)
-        with pytest.raises(DeviceError, match="2 phones are there") as caught:
-            connection.connect()
-    assert one.serial in str(caught.value)
-    assert other.serial in str(caught.value)
-
-
-def test_a_device_file_is_all_it_takes(server, phone, tmp_path):
+def test_a_device_file_is_all_it_takes(transport, server, phone, tmp_path):
     (tmp_path / "pixel7.toml").write_text(
-        f'driver = "adb"\nserial = "{phone.serial}"\nserver_port = {server.port}\n'
+        f'driver = "adb"\nserial = "{phone.serial}"\ntransport = "{transport}"\nserver_port = {server.port}\n'
+        f'key_file = "{server.key}"\n'
     )
     with find_device("pixel7", [tmp_path]) as device:
         assert device.workdir == WORKDIR

@@ -17,8 +17,6 @@ from devices.remote.device import RemoteDevice
 from devices.remote.settings import RemoteSettings
 from devices.telemetry import Telemetry
 
-pytestmark = pytest.mark.phone
-
 on_a_phone = pytest.mark.skipif(bool(Phone.missing()), reason=f"the phone needs {Phone.missing()}")
 
 GARBAGE = [

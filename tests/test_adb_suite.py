@@ -7,7 +7,6 @@ from peers.adbd.server import GOOGLE_ADB, AdbServer
 from projects import Project, private_environment
 
 pytestmark = [
-    pytest.mark.phone,
     pytest.mark.skipif(bool(ArmPhone.missing()), reason=f"the phone needs {ArmPhone.missing()}"),
 ]
 

@@ -1,68 +1,41 @@
-"""Bundles for real platforms: real wheels, a real Python for another processor, and what cannot be had."""
+"""Bundles for real platforms: real wheels, on this machine and for another processor."""
 
 import os
-import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
-import msgspec
 import pytest
+from bundle_samples import (
+    AARCH64,
+    NCNN,
+    ONNXRUNTIME,
+    PADDLELITE,
+    board,
+    interpreter,
+    machines,
+    made_for,
+    without_python,
+)
 
 from devices.facts import Interpreter
 from devices.local import LocalDevice
-from harness.bundles import bundle_for, bytecode, pip, portable_bundle, wheel, wheel_bundle
-from harness.bundles.apt import Apt
-from harness.bundles.pip import pip_install
+from harness.bundles import wheel_bundle
 from harness.cache import Cache
-from harness.environments import Packages
-from harness.errors import PocketbenchError, UnsupportedError
+from harness.errors import UnsupportedError
 from harness.interpreters import find_python
 from harness.launch import Files, runner_tree, stage
 from harness.models.zoo import load_zoo
-from harness.platforms import HOST, Platform
+from harness.platforms import HOST
 from harness.preparation import Wanted, make_all_ready
-from harness.runtimes import RUNTIMES
 from harness.spec import Case
 
 PROJECT = Path(__file__).parent.parent
-AARCH64, ARM = 183, 40
-QEMU = "qemu-aarch64-static"
-NCNN, ONNXRUNTIME, PADDLELITE = (RUNTIMES[name] for name in ("ncnn", "onnxruntime", "paddlelite"))
-
-
-def interpreter(version, triplet="aarch64-linux-gnu"):
-    digits = version.replace(".", "")
-    return Interpreter(
-        path=f"/opt/py {digits}/bin/python", version=version, soabi=f"cpython-{digits}-{triplet}"
-    )
-
-
-def board(*interpreters, arch="aarch64", libc="glibc 2.36"):
-    return Platform(arch=arch, libc=libc, interpreters=interpreters)
-
-
-def made_for(runtime, platform, cache=None, supplied=()):
-    return bundle_for(cache or Cache(), runtime, runtime.default_version, platform, supplied)
-
-
-def machines(folder):
-    headers = [path.read_bytes()[:20] for path in folder.rglob("*") if path.is_file() and ".so" in path.name]
-    return {int.from_bytes(header[18:20], "little") for header in headers if header[:4] == b"\x7fELF"}
 
 
 @pytest.fixture(scope="module")
 def on_arm():
     return made_for(NCNN, board(interpreter("3.11")))
-
-
-@pytest.fixture(scope="module")
-def carried():
-    missing = [tool for tool in ("apt-get", "dpkg-deb", QEMU) if shutil.which(tool) is None]
-    if missing:
-        pytest.skip(f"no {', '.join(missing)} here")
-    return portable_bundle(Cache(), NCNN, NCNN.default_version, board())
 
 
 def test_this_machine_gets_wheels_for_its_own_python_as_ever():
@@ -126,90 +99,6 @@ def test_a_board_whose_only_python_has_no_wheel_takes_a_python_along():
     assert made.python is None
 
 
-def counted(monkeypatch):
-    """Names of what was asked of the index, as it is."""
-    asked = []
-    for module in (wheel, pip):
-        run = module.__dict__.get("install") or module.__dict__["run_installer"]
-
-        def noting(*arguments, _run=run, **options):
-            asked.append(arguments)
-            return _run(*arguments, **options)
-
-        monkeypatch.setattr(module, "install" if module is wheel else "run_installer", noting)
-    return asked
-
-
-def test_an_index_without_a_wheel_is_asked_once(tmp_path, monkeypatch):
-    asked = counted(monkeypatch)
-    arm = board(*(interpreter(version) for version in ("3.11", "3.9")))
-    told = []
-    for _ in range(2):
-        with pytest.raises(UnsupportedError) as refused:
-            wheel_bundle(Cache(tmp_path), PADDLELITE, PADDLELITE.default_version, arm)
-        told.append(str(refused.value))
-        assert type(refused.value) is UnsupportedError, "the platform's lack, not a model's"
-    assert told[0] == told[1]
-    assert len(asked) == 2, "once for each interpreter"
-    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
-    with pytest.raises(UnsupportedError):
-        wheel_bundle(Cache(tmp_path), PADDLELITE, PADDLELITE.default_version, arm)
-    assert len(asked) == 4, "another place may have it"
-    with pytest.raises(UnsupportedError):
-        wheel_bundle(Cache(tmp_path, ask_again=True), PADDLELITE, PADDLELITE.default_version, arm)
-    assert len(asked) == 6, "as `pocketbench bundles` does"
-
-
-def test_an_index_for_32_bit_arm_without_a_wheel_is_asked_once(tmp_path, monkeypatch):
-    asked = counted(monkeypatch)
-    arm = board(interpreter("3.11", "arm-linux-gnueabihf"), arch="armv7l")
-    for _ in range(2):
-        with pytest.raises(UnsupportedError, match="onnxruntime=="):
-            wheel_bundle(Cache(tmp_path), ONNXRUNTIME, ONNXRUNTIME.default_version, arm)
-    assert len(asked) == 1
-
-
-def test_what_the_host_itself_cannot_have_is_its_own_lack_also_when_remembered(tmp_path):
-    missing = msgspec.structs.replace(ONNXRUNTIME, requirements=("paddlelite==2.13rc0",))
-    for _ in range(2):
-        with pytest.raises(UnsupportedError, match="we only found wheels for") as refused:
-            wheel_bundle(Cache(tmp_path), missing, "2.13rc0")
-        assert type(refused.value) is UnsupportedError
-    assert list(tmp_path.glob("bundles/*.failure.json"))
-
-
-def test_an_index_that_cannot_be_reached_is_asked_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("UV_OFFLINE", "1")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
-    with pytest.raises(PocketbenchError, match="cannot be reached"):
-        wheel_bundle(Cache(tmp_path), NCNN, NCNN.default_version, board(interpreter("3.11")))
-    assert not list(tmp_path.glob("bundles/*.failure.json"))
-
-
-def test_without_a_network_the_bundle_of_a_later_interpreter_is_taken_if_it_is_there(
-    tmp_path, monkeypatch, caplog
-):
-    cache, both = Cache(tmp_path / "cache"), board(interpreter("3.11"), interpreter("3.9"))
-    there = wheel_bundle(cache, NCNN, NCNN.default_version, board(interpreter("3.9")))
-    monkeypatch.setenv("UV_OFFLINE", "1")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
-    assert wheel_bundle(cache, NCNN, NCNN.default_version, both) == there
-    assert "the bundle for Python 3.9 is taken instead" in caplog.text
-    with pytest.raises(PocketbenchError, match="cannot be reached"):
-        wheel_bundle(Cache(tmp_path / "other"), NCNN, NCNN.default_version, both)
-
-
-def without_python(monkeypatch, version):
-    """A machine that has no CPython of this version to compile with."""
-
-    def find(wanted):
-        if wanted == version:
-            raise UnsupportedError(f"no Python {version} on this machine")
-        return find_python(wanted)
-
-    monkeypatch.setattr(bytecode, "find_python", find)
-
-
 def test_a_bundle_that_could_not_be_compiled_is_another_one_and_says_so(tmp_path, monkeypatch):
     cache, platform = Cache(tmp_path), board(interpreter("3.9"), libc="glibc 2.31")
     with monkeypatch.context() as patched:
@@ -224,23 +113,6 @@ def test_a_bundle_that_could_not_be_compiled_is_another_one_and_says_so(tmp_path
     with monkeypatch.context() as patched:
         without_python(patched, "3.9")
         assert wheel_bundle(cache, NCNN, NCNN.default_version, platform) == compiled, "it is there"
-
-
-def test_a_carried_python_that_could_not_be_compiled_is_another_one_and_says_so(
-    carried, tmp_path, monkeypatch
-):
-    shared = Cache().root / "portable"
-    (tmp_path / "portable").mkdir()
-    for entry in shared.iterdir():
-        if entry.is_dir():
-            shutil.copytree(entry, tmp_path / "portable" / entry.name)
-    cache = Cache(tmp_path)
-    assert carried.info.compiled
-    with monkeypatch.context() as patched:
-        without_python(patched, carried.info.python)
-        plain = portable_bundle(cache, NCNN, NCNN.default_version, board())
-    assert not plain.info.compiled
-    assert plain.info.key != carried.info.key
 
 
 @pytest.mark.parametrize("version", ["3.6", "3.7"])
@@ -261,98 +133,8 @@ def test_a_runtime_without_a_wheel_for_the_processor_is_told_with_what_to_do():
     assert type(told.value) is UnsupportedError, "the platform's lack, not a model's"
 
 
-def test_a_carried_python_runs_on_nothing_but_the_bundle(carried):
-    assert machines(carried.path / "site") == machines(carried.path / "lib") == {AARCH64}
-    command, path = carried.command(str(carried.path)), carried.path
-    code = "import ncnn, numpy as n, sys; print(n.arange(3.0).sum(), ncnn.__version__, sys.prefix)"
-    done = subprocess.run(
-        [QEMU, *command[:-2], "-c", code],
-        # No more than this: no system for ARM is installed here.
-        env={"PYTHONPATH": str(path / "site"), **carried.variables(str(path))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.split() == ["3.0", NCNN.default_version, str(path)], done.stderr
-
-
-def test_a_carried_python_is_small_and_says_what_it_is_made_of(carried):
-    assert {"libc6", "libstdc++6", "libgomp1", "zlib1g", "numpy", "ncnn"} <= carried.info.packages.keys()
-    own = [*(carried.path / "bin").rglob("*"), *(carried.path / "lib").rglob("*")]
-    assert sum(path.stat().st_size for path in own if path.is_file()) < 60 * 2**20
-    assert not [path for path in own if path.is_symlink()], "links do not survive every transfer"
-    names = {path.name for path in own}
-    assert not names & {"test", "idlelib", "ensurepip", "sitecustomize.py", "libssl.so.3"}
-
-
-def test_without_apt_a_python_cannot_be_carried_and_that_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        UnsupportedError, match="this machine has no apt-get and no apt-cache and no dpkg-deb"
-    ):
-        made_for(NCNN, board(), Cache(tmp_path / "cache"))
-
-
-def test_a_package_that_the_sources_do_not_have_is_told_by_name(tmp_path):
-    apt = Apt("arm64", tmp_path / "apt")
-    with pytest.raises(UnsupportedError, match="no package no-such-package for arm64"):
-        apt.show("no-such-package")
-
-
-def test_sources_that_cannot_be_reached_are_told_as_such(tmp_path, monkeypatch):
-    (tmp_path / "sources.list").write_text("deb [trusted=yes] http://127.0.0.1:9/debian any main\n")
-    settings = {"Dir::Etc::sourcelist": tmp_path / "sources.list", "Dir::Etc::sourceparts": "/dev/null"}
-    lines = [*(f'{name} "{value}";' for name, value in settings.items()), 'Acquire::http::Proxy "DIRECT";']
-    (tmp_path / "apt.conf").write_text("\n".join(lines))
-    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-    with pytest.raises(PocketbenchError, match="cannot reach this machine's package sources") as told:
-        Apt("arm64", tmp_path / "apt").show("libc6")
-    assert not isinstance(told.value, UnsupportedError), "it can be had another day"
-
-
-def wheel_of(folder, name, version, tag):
-    """A wheel of one empty module."""
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-{tag}.whl", "w") as archive:
-        archive.writestr(f"{name}.py", "")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n")
-        archive.writestr(f"{info}/RECORD", "")
-
-
-def test_a_32_bit_arm_gets_what_the_users_index_has(tmp_path, monkeypatch):
-    wheel_of(tmp_path, "numpy", "2.4.6", "cp311-cp311-linux_armv7l")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    platform = board(interpreter("3.11", "arm-linux-gnueabihf"), arch="armv7l")
-    made = made_for(NCNN, platform, Cache(tmp_path / "cache"))
-    assert (made.info.kind, made.info.platform) == ("wheel", "armv7l-manylinux_2_36")
-    assert made.info.packages == {"ncnn": NCNN.default_version, "numpy": "2.4.6"}
-    assert machines(made.path / "site") == {ARM}
-
-
-def test_a_32_bit_arm_without_a_wheel_is_told_what_is_missing(tmp_path):
-    platform = board(interpreter("3.11", "arm-linux-gnueabihf"), arch="armv7l")
-    with pytest.raises(UnsupportedError, match=r"no wheel for armv7l.*onnxruntime=="):
-        made_for(ONNXRUNTIME, platform, Cache(tmp_path))
-
-
-def test_an_index_that_pip_cannot_reach_is_no_lack_of_wheels(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "1")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    for variable in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    wanted = Packages(
-        name="x", requirements=("six==1.17.0",), python="3.11", platform="armv7l-manylinux_2_36"
-    )
-    with pytest.raises(PocketbenchError, match="the package index cannot be reached") as told:
-        pip_install(wanted, tmp_path / "site")
-    assert not isinstance(told.value, UnsupportedError)
-
-
 def test_the_command_line_says_which_kind_a_device_gets_and_where_it_lies():
-    command = [sys.executable, "-c", "from harness.cli import main; main()", "bundles", "ncnn"]
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "bundles", "build", "ncnn"]
     printed = [subprocess.check_output([*command, *more], text=True) for more in ([], ["--device", "local"])]
     path = made_for(NCNN, HOST).path
     assert printed == [f"ncnn@{NCNN.default_version}  wheel host 3.11  {path}\n"] * 2

@@ -1,23 +1,16 @@
 """The devices of a run over real SSH servers: asked, opened when needed, given up when they keep failing."""
 
-import pytest
 from peers.ssh_devices import device_on
-from peers.sshd import Sshd, free_port
+from peers.sshd import free_port
 
 from devices import DeviceBusyError, DeviceError, Facts, TransientDeviceError
 from harness.fleet import GIVE_UP_AFTER, Fleet
 
-
-@pytest.fixture
-def sshd(tmp_path):
-    if Sshd.missing():
-        pytest.skip(Sshd.missing())
-    with Sshd(tmp_path / "sshd") as server:
-        yield server
+pytest_plugins = ["peers.shell_fixtures"]
 
 
-def test_a_device_that_answers_and_one_that_does_not_are_both_known_over_ssh(sshd, tmp_path):
-    there, away = device_on(sshd, tmp_path / "a"), device_on(sshd, tmp_path / "b", port=free_port())
+def test_a_device_that_answers_and_one_that_does_not_are_both_known_over_ssh(own_sshd, tmp_path):
+    there, away = device_on(own_sshd, tmp_path / "a"), device_on(own_sshd, tmp_path / "b", port=free_port())
     fleet = Fleet({"there": there, "away": away})
     fleet.ask(["there", "away"])
     assert isinstance(fleet.facts("there"), Facts)
@@ -27,8 +20,8 @@ def test_a_device_that_answers_and_one_that_does_not_are_both_known_over_ssh(ssh
     fleet.close()
 
 
-def test_a_device_is_opened_once_and_closed_with_the_fleet_over_ssh(sshd, tmp_path):
-    device = device_on(sshd, tmp_path / "a")
+def test_a_device_is_opened_once_and_closed_with_the_fleet_over_ssh(own_sshd, tmp_path):
+    device = device_on(own_sshd, tmp_path / "a")
     fleet = Fleet({"board": device})
     assert fleet.opened("board") is device
     assert fleet.opened("board") is device
@@ -37,9 +30,9 @@ def test_a_device_is_opened_once_and_closed_with_the_fleet_over_ssh(sshd, tmp_pa
     assert not device.transport.connected
 
 
-def test_a_device_that_is_held_is_waited_for_once_over_ssh(sshd, tmp_path):
-    with device_on(sshd, tmp_path / "a"):
-        fleet = Fleet({"board": device_on(sshd, tmp_path / "b", lock_timeout_s=0.5)})
+def test_a_device_that_is_held_is_waited_for_once_over_ssh(own_sshd, tmp_path):
+    with device_on(own_sshd, tmp_path / "a"):
+        fleet = Fleet({"board": device_on(own_sshd, tmp_path / "b", lock_timeout_s=0.5)})
         refused = fleet.opened("board")
         assert isinstance(refused, DeviceBusyError)
         assert fleet.opened("board") is refused

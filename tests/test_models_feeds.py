@@ -1,6 +1,6 @@
 """Feeds: of the declared form, the same every time, and errors that name the model.
 
-What the networks make of them is in test_freeze_onnx.py, where there is a runtime to ask.
+What the networks make of them is in test_freeze_zoo.py, where there is a runtime to ask.
 """
 
 import numpy as np

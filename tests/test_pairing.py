@@ -17,7 +17,7 @@ from harness.errors import PocketbenchError
 from harness.launch import Staged, runner_tree
 from harness.pairing import measure_against, run_pair
 from harness.schedule import EFFORTS
-from harness.spec import Job
+from harness.spec import BundleInfo, Job
 
 ANSWERS = """
 import json, os, sys
@@ -29,6 +29,9 @@ for line in sys.stdin:
     print(json.dumps({{"samples_ns": [{sample}] * min(count, 5)}}), flush=True)
 """
 JOB = Job(runtime="ncnn", backend="cpu", precision="fp32", threads=1, files={}, inputs=(), outputs=())
+BUNDLE = BundleInfo(
+    key="k", kind="wheel", runtime="ncnn", version="1", platform="linux", python="3.11", packages={}
+)
 
 
 class Watched(LocalDevice):
@@ -90,7 +93,7 @@ def alternated(device, monkeypatch):
                 name=name,
                 case=case(runtime_version=name),
                 artifact=SimpleNamespace(record=None),
-                bundle=SimpleNamespace(info=None),
+                bundle=SimpleNamespace(info=BUNDLE),
             )
             for name in ready
         )

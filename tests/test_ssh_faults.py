@@ -20,6 +20,8 @@ from harness.runtimes import RUNTIMES
 from harness.schedule import EFFORTS
 from harness.spec import Case, TimingPlan
 
+pytest_plugins = ["peers.shell_fixtures"]
+
 ZOO = Path(__file__).parent.parent / "suites" / "zoo.toml"
 QUICK = EFFORTS["quick"]
 SLOW = msgspec.structs.replace(QUICK, timing=TimingPlan(target_s=4.0, max_iterations=10**6))
@@ -27,14 +29,6 @@ SLOW = msgspec.structs.replace(QUICK, timing=TimingPlan(target_s=4.0, max_iterat
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
-
-
-@pytest.fixture
-def sshd(tmp_path):
-    if Sshd.missing():
-        pytest.skip(Sshd.missing())
-    with Sshd(tmp_path / "sshd") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +89,10 @@ def meanwhile(action):
     assert not failed, failed
 
 
-def runners(sshd):
+def runners(server):
     """Processes below the server that run our runner."""
     found = []
-    for pid in descendants(sshd._process.pid):
+    for pid in descendants(server._process.pid):
         try:
             words = Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0")
         except OSError:
@@ -116,10 +110,10 @@ def until(condition, what, within_s=60):
     return found
 
 
-def timing_begins(sshd, workdir):
+def timing_begins(server, workdir):
     """Wait until a runner is in its timed part."""
     until(
-        lambda: runners(sshd) and any(p.read_text() == "timing" for p in workdir.glob("launches/*/stage")),
+        lambda: runners(server) and any(p.read_text() == "timing" for p in workdir.glob("launches/*/stage")),
         "a runner measures",
     )
 
@@ -129,11 +123,13 @@ def figures(measurement):
     return measurement.parity, [result.outputs for result in measurement.results]
 
 
-def test_a_line_cut_in_the_middle_of_a_push_is_taken_up_and_the_result_is_the_same(sshd, tmp_path, measured):
-    with device_on(sshd, tmp_path / "calm") as device:
+def test_a_line_cut_in_the_middle_of_a_push_is_taken_up_and_the_result_is_the_same(
+    own_sshd, tmp_path, measured
+):
+    with device_on(own_sshd, tmp_path / "calm") as device:
         calm = measured(device)
-    with Proxy(sshd.host, sshd.port) as proxy:
-        with device_on(sshd, tmp_path / "work", port=proxy.port) as device:
+    with Proxy(own_sshd.host, own_sshd.port) as proxy:
+        with device_on(own_sshd, tmp_path / "work", port=proxy.port) as device:
             proxy.cut_after(20_000_000)
             cut = measured(device)
         assert (calm.status, cut.status) == ("measured", "measured")
@@ -143,15 +139,18 @@ def test_a_line_cut_in_the_middle_of_a_push_is_taken_up_and_the_result_is_the_sa
 
 
 def test_a_line_cut_in_the_middle_of_a_run_repeats_the_launch_and_nothing_runs_twice(
-    sshd, tmp_path, measured, caplog
+    own_sshd, tmp_path, measured, caplog
 ):
-    with Proxy(sshd.host, sshd.port) as proxy, device_on(sshd, tmp_path / "work", port=proxy.port) as device:
+    with (
+        Proxy(own_sshd.host, own_sshd.port) as proxy,
+        device_on(own_sshd, tmp_path / "work", port=proxy.port) as device,
+    ):
         calm = measured(device)
         seen = []
 
         def cut():
-            timing_begins(sshd, tmp_path / "work")
-            seen.extend(runners(sshd))
+            timing_begins(own_sshd, tmp_path / "work")
+            seen.extend(runners(own_sshd))
             proxy.cut()
 
         with meanwhile(cut):
@@ -165,15 +164,17 @@ def test_a_line_cut_in_the_middle_of_a_run_repeats_the_launch_and_nothing_runs_t
     assert "is tried again" in caplog.text
 
 
-def test_a_line_that_goes_dead_without_a_word_is_noticed_and_the_launch_repeated(sshd, tmp_path, measured):
+def test_a_line_that_goes_dead_without_a_word_is_noticed_and_the_launch_repeated(
+    own_sshd, tmp_path, measured
+):
     soon = {"keepalive_s": 0.5, "silence_s": 2.0}
     with (
-        Proxy(sshd.host, sshd.port) as proxy,
-        device_on(sshd, tmp_path / "work", port=proxy.port, **soon) as device,
+        Proxy(own_sshd.host, own_sshd.port) as proxy,
+        device_on(own_sshd, tmp_path / "work", port=proxy.port, **soon) as device,
     ):
 
         def go_dead():
-            timing_begins(sshd, tmp_path / "work")
+            timing_begins(own_sshd, tmp_path / "work")
             proxy.stall()
             until(lambda: not device.transport.connected, "the dead line is noticed")
             proxy.cut()
@@ -184,26 +185,26 @@ def test_a_line_that_goes_dead_without_a_word_is_noticed_and_the_launch_repeated
     assert (done.status, done.parity.ok) == ("measured", True)
 
 
-def test_a_board_that_reboots_in_the_middle_of_a_run_is_waited_for(sshd, tmp_path, measured):
-    with device_on(sshd, tmp_path / "work") as device:
+def test_a_board_that_reboots_in_the_middle_of_a_run_is_waited_for(own_sshd, tmp_path, measured):
+    with device_on(own_sshd, tmp_path / "work") as device:
 
         def reboot():
-            timing_begins(sshd, tmp_path / "work")
-            sshd.restart(pause_s=3.0)
+            timing_begins(own_sshd, tmp_path / "work")
+            own_sshd.restart(pause_s=3.0)
 
         with meanwhile(reboot):
             done = measured(device, effort=SLOW)
     assert (done.status, done.parity.ok, len(done.launches)) == ("measured", True, 1)
 
 
-def test_a_board_that_does_not_come_back_leaves_what_was_measured_and_says_so(sshd, tmp_path, measured):
-    with device_on(sshd, tmp_path / "work", patience_s=2.0) as device:
+def test_a_board_that_does_not_come_back_leaves_what_was_measured_and_says_so(own_sshd, tmp_path, measured):
+    with device_on(own_sshd, tmp_path / "work", patience_s=2.0) as device:
 
         def power_cut():
             until(lambda: list((tmp_path / "work").glob("launches/*/result.json")), "a launch is done")
             until(lambda: not list((tmp_path / "work").glob("launches/*")), "it was brought back")
-            timing_begins(sshd, tmp_path / "work")
-            sshd.stop()
+            timing_begins(own_sshd, tmp_path / "work")
+            own_sshd.stop()
 
         with meanwhile(power_cut):
             done = measured(device, effort=msgspec.structs.replace(SLOW, launches=3))
@@ -216,11 +217,11 @@ def test_a_board_that_does_not_come_back_leaves_what_was_measured_and_says_so(ss
     assert done.telemetry_after == {}
 
 
-def test_a_runner_that_hangs_is_a_timeout_and_its_tree_is_gone(sshd, tmp_path, measured):
+def test_a_runner_that_hangs_is_a_timeout_and_its_tree_is_gone(own_sshd, tmp_path, measured):
     endless = msgspec.structs.replace(QUICK, timing=TimingPlan(target_s=600.0, max_iterations=10**9))
-    with device_on(sshd, tmp_path / "work") as device:
+    with device_on(own_sshd, tmp_path / "work") as device:
         done = measured(device, effort=endless, timeout_s=5.0)
-        assert not runners(sshd)
+        assert not runners(own_sshd)
     assert (done.status, done.launches[0].stage) == ("timeout", "timing")
     assert "killed with its children" in done.reason
 
@@ -241,22 +242,22 @@ def memory_limit(pid, limit_bytes):
 
 
 @pytest.mark.skipif(not (MEMORY_GROUPS / "memory.limit_in_bytes").exists(), reason="no memory control groups")
-def test_a_runner_that_the_kernel_kills_for_memory_is_told_as_that(sshd, tmp_path, measured):
-    with device_on(sshd, tmp_path / "work") as device:
+def test_a_runner_that_the_kernel_kills_for_memory_is_told_as_that(own_sshd, tmp_path, measured):
+    with device_on(own_sshd, tmp_path / "work") as device:
         assert measured(device).status == "measured"
         # New connections are served within the limit; this one was there before.
         device.transport.close()
-        with memory_limit(sshd._process.pid, 20 * 2**20):
+        with memory_limit(own_sshd._process.pid, 20 * 2**20):
             done = measured(device)
             device.transport.close()
-            until(lambda: not descendants(sshd._process.pid), "the sessions are gone")
+            until(lambda: not descendants(own_sshd._process.pid), "the sessions are gone")
     assert (done.status, done.launches[0].signal) == ("crashed", "SIGKILL")
     assert "SIGKILL during" in done.reason
     assert "The kernel's OOM killer ended it (" in done.reason
 
 
-def test_a_full_disk_fails_the_case_with_the_numbers_and_leaves_nothing_half(sshd, tmp_path, measured):
-    with tmpfs(tmp_path / "disk", "size=24m") as disk, device_on(sshd, disk / "work") as device:
+def test_a_full_disk_fails_the_case_with_the_numbers_and_leaves_nothing_half(own_sshd, tmp_path, measured):
+    with tmpfs(tmp_path / "disk", "size=24m") as disk, device_on(own_sshd, disk / "work") as device:
         done = measured(device)
         assert done.status == "failed"
         assert "no space left" in done.reason
@@ -277,15 +278,15 @@ def test_a_clock_that_is_ten_years_late_changes_no_figure(tmp_path, measured):
     assert (second.status, second.content_bytes_sent) == ("measured", 0)
 
 
-def test_a_work_directory_with_spaces_and_quotes_is_measured_in(sshd, tmp_path, measured):
-    with device_on(sshd, tmp_path / 'it\'s a "work" $HOME `dir`') as device:
+def test_a_work_directory_with_spaces_and_quotes_is_measured_in(own_sshd, tmp_path, measured):
+    with device_on(own_sshd, tmp_path / 'it\'s a "work" $HOME `dir`') as device:
         done = measured(device)
     assert (done.status, done.parity.ok) == ("measured", True), done.reason
 
 
-def test_a_second_measurement_sends_nothing_and_leaves_no_launch_behind(sshd, tmp_path, measured):
+def test_a_second_measurement_sends_nothing_and_leaves_no_launch_behind(own_sshd, tmp_path, measured):
     for sends in (True, False):
-        with device_on(sshd, tmp_path / "work") as device:
+        with device_on(own_sshd, tmp_path / "work") as device:
             done = measured(device)
         assert (done.status, done.content_bytes_sent > 0) == ("measured", sends)
     assert not list((tmp_path / "work" / "launches").iterdir())

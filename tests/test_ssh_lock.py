@@ -20,7 +20,11 @@ from devices.remote.shell import Shell
 from devices.ssh.connection import SshConnection
 from devices.ssh.routes import resolve
 
-pytestmark = pytest.mark.skipif(bool(Sshd.missing()), reason=Sshd.missing() or "there is one")
+pytest_plugins = ["peers.shell_fixtures"]
+pytestmark = [
+    pytest.mark.skipif(bool(Sshd.missing()), reason=Sshd.missing() or "there is one"),
+    pytest.mark.usefixtures("home"),
+]
 
 OTHER_SESSION = """
 import sys
@@ -39,12 +43,6 @@ assert RemoteLock(Shell("other", connection), timeout_s=5).acquire()
 print("held", flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
 
 
 @pytest.fixture

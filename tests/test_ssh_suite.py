@@ -3,10 +3,10 @@
 import shutil
 
 import pytest
-from peers.sshd import Sshd, free_port, make_key
+from peers.sshd import free_port, make_key
 from projects import Project, private_environment
 
-pytest_plugins = ["peers.fixtures"]
+pytest_plugins = ["peers.fixtures", "peers.shell_fixtures"]
 
 ONE_MODEL = ("--model", "ppocr_cls", "--precision", "fp32", "--effort", "quick")
 ONE_CASE = ("--runtime", "onnxruntime", *ONE_MODEL)
@@ -15,14 +15,6 @@ ONE_CASE = ("--runtime", "onnxruntime", *ONE_MODEL)
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path, private_environment(tmp_path))
-
-
-@pytest.fixture
-def sshd(tmp_path):
-    if Sshd.missing():
-        pytest.skip(Sshd.missing())
-    with Sshd(tmp_path / "sshd") as server:
-        yield server
 
 
 def device_file(peer, workdir, **more):
@@ -83,9 +75,9 @@ def test_a_board_without_python_gets_one_with_the_bundle(project, own_board):
     assert done.facts["interpreters"] == []
 
 
-def test_markup_in_a_device_name_is_shown_and_not_obeyed(project, sshd):
+def test_markup_in_a_device_name_is_shown_and_not_obeyed(project, own_sshd):
     name = "<img src=x onerror=alert(1)>[bold]"
-    (project.root / f"{name}.toml").write_text(device_file(sshd, project.root / "there"))
+    (project.root / f"{name}.toml").write_text(device_file(own_sshd, project.root / "there"))
     session = project.pytest(*ONE_CASE, device=name)
     assert session.exit_code == 0, session.printed
     assert [done.device for done in session.measurements] == [name]
@@ -95,8 +87,8 @@ def test_markup_in_a_device_name_is_shown_and_not_obeyed(project, sshd):
     assert "&lt;img src=x onerror=alert(1)&gt;[bold]" in report
 
 
-def test_a_board_that_is_away_costs_its_own_cases_only(project, sshd):
-    away = device_file(sshd, project.root / "there", port=free_port())
+def test_a_board_that_is_away_costs_its_own_cases_only(project, own_sshd):
+    away = device_file(own_sshd, project.root / "there", port=free_port())
     (project.root / "away.toml").write_text(away)
     session = project.pytest(*ONE_CASE, "--device", "away")
     assert session.exit_code == 1, session.printed
@@ -107,10 +99,10 @@ def test_a_board_that_is_away_costs_its_own_cases_only(project, sshd):
     assert "is it on, on this network" in session.printed
 
 
-def test_a_wrong_key_is_told_once_for_each_case_with_what_mends_it(project, sshd, tmp_path):
+def test_a_wrong_key_is_told_once_for_each_case_with_what_mends_it(project, own_sshd, tmp_path):
     wrong = make_key(tmp_path / "wrong")
     (project.root / "locked.toml").write_text(
-        device_file(sshd, project.root / "there", identity_file=str(wrong))
+        device_file(own_sshd, project.root / "there", identity_file=str(wrong))
     )
     session = project.pytest(*ONE_CASE, device="locked")
     assert session.exit_code == 1, session.printed

@@ -15,7 +15,7 @@ from devices.remote.snapshot import Senses, facts_and_answers, telemetry_and_ans
 from devices.telemetry import Telemetry
 
 GETPROP, KERNEL = "getprop", "uname -r"
-BATTERY, THERMAL = "dumpsys battery", "dumpsys thermalservice"
+BATTERY, THERMAL, POWER = "dumpsys battery", "dumpsys thermalservice", "dumpsys power"
 
 THERMAL_STATUSES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 """android.os.PowerManager, THERMAL_STATUS_*. Below severe, Android says, what a user does is not affected."""
@@ -27,6 +27,10 @@ _SENSOR = re.compile(r"Temperature\{mValue=([^,\n]{1,40}), mType=(-?\d{1,9}), mN
 _NOT_DEGREES = {"6", "7", "8"}
 # android.os.BatteryManager, BATTERY_STATUS_*; 1 is unknown.
 _CHARGING = {"2": True, "3": False, "4": False, "5": False}
+# android.view.Display, stateToString: ON_SUSPEND and VR are on as well; DOZE shows a clock at most.
+_DISPLAYS = {"ON": True, "ON_SUSPEND": True, "VR": True, "OFF": False, "DOZE": False, "DOZE_SUSPEND": False}
+# android.os.PowerManagerInternal, wakefulnessToString; dreaming is a screen saver.
+_WAKEFULNESS = {"Awake": True, "Dreaming": True, "Dozing": False, "Asleep": False}
 # What ro.soc.model and ro.board.platform call a chip, where its maker sells it by another name.
 _SOLD_AS = {"gs101": "Tensor", "gs201": "Tensor G2", "zuma": "Tensor G3", "zumapro": "Tensor G4"}
 
@@ -67,8 +71,9 @@ def read_facts(shell: Shell, *, driver: str) -> Facts:
 
 def read_telemetry(shell: Shell) -> Telemetry:
     """How the phone feels now, with the host's time; raises as `read_facts` does."""
-    telemetry, answers = telemetry_and_answers(shell, (BATTERY, THERMAL))
-    return with_services(telemetry, parse_battery(answers[BATTERY]), parse_thermal(answers[THERMAL]))
+    telemetry, answers = telemetry_and_answers(shell, (BATTERY, THERMAL, POWER))
+    told = with_services(telemetry, parse_battery(answers[BATTERY]), parse_thermal(answers[THERMAL]))
+    return msgspec.structs.replace(told, screen_on=parse_screen(answers[POWER]))
 
 
 SENSES = Senses(read_facts=read_facts, read_telemetry=read_telemetry)
@@ -81,8 +86,8 @@ def with_properties(facts: Facts, properties: Mapping[str, str]) -> Facts:
         return facts
     version = " ".join(filter(None, (release, api and (f"(API {api})" if release else f"API {api}"))))
     chip = properties.get("ro.soc.model") or facts.soc or properties.get("ro.board.platform")
-    abis = properties.get("ro.product.cpu.abilist")
-    bits = (64 if "64" in abis else 32) if abis else None
+    abis = tuple(filter(None, map(str.strip, properties.get("ro.product.cpu.abilist", "").split(","))))
+    bits = (64 if any("64" in abi for abi in abis) else 32) if abis else None
     return msgspec.structs.replace(
         facts,
         model=_model(properties) or facts.model,
@@ -90,6 +95,7 @@ def with_properties(facts: Facts, properties: Mapping[str, str]) -> Facts:
         os="Android",
         os_version=version,
         bits=facts.bits or bits,
+        abis=abis,
         serial=properties.get("ro.serialno") or properties.get("ro.boot.serialno") or facts.serial,
     )
 
@@ -148,6 +154,18 @@ def parse_thermal(text: str) -> Heat:
     return Heat(temperatures_celsius=temperatures, status=status if known else None)
 
 
+def parse_screen(text: str) -> bool | None:
+    """Whether the screen is on, from what `dumpsys power` prints; None when it does not tell.
+
+    The display's own state counts; releases and makers that leave it out tell whether the phone is awake.
+    """
+    display = re.search(r"^[ \t]*Display Power: state=(\w+)[ \t]*\r?$", text, re.MULTILINE)
+    if display and display[1] in _DISPLAYS:
+        return _DISPLAYS[display[1]]
+    awake = re.search(r"^[ \t]*mWakefulness=(\w+)[ \t]*\r?$", text, re.MULTILINE)
+    return _WAKEFULNESS.get(awake[1]) if awake else None
+
+
 def _model(properties: Mapping[str, str]) -> str | None:
     """Maker and model, the maker once."""
     maker, model = properties.get("ro.product.manufacturer"), properties.get("ro.product.model")
@@ -171,5 +189,5 @@ def _number(text: str) -> float | None:
 
 
 def _plausible(celsius: float | None) -> float | None:
-    """Sensors that are off answer zero or what no device can have, as in devices/linux.py."""
+    """Sensors that are off answer zero or what no device can have, as in devices/linux/telemetry.py."""
     return celsius if celsius is not None and -40 < celsius < 150 and celsius != 0 else None

@@ -1,147 +1,87 @@
 """A device through Google's adb server, which shares it with other users of the phone.
 
-adbutils carries the server and starts it when none runs. What it offers for commands has traps (no exit code
-without v2, no stdin), so commands go over the raw stream. Source: AOSP, packages/modules/adb/SERVICES.TXT.
+adbutils carries the server, which is started when none runs. What it offers for commands has traps (no exit
+code without v2, no stdin), so commands go over a stream. Source: AOSP, packages/modules/adb/SERVICES.TXT.
 """
-
-import time
-from collections.abc import Iterable
-from contextlib import suppress
 
 import adbutils
 
-from devices.adb.shell_v2 import STDERR, STDOUT, ShellStream, StreamLostError
+from devices.adb import smart_socket
+from devices.adb.stream import Stream, StreamLostError
+from devices.adb.transport import (
+    CONNECT_TIMEOUT_S,
+    OPEN_TIMEOUT_S,
+    AdbTransport,
+    CommandRefusedError,
+    unreachable,
+)
 from devices.base import DeviceError, TransientDeviceError
-from devices.remote.transport import Finished, NotFinishedError, Sink
 
-OPEN_TIMEOUT_S = 30.0
-
-STATES = {
-    "unauthorized": "it does not know this computer's key: unlock it and accept the question on its screen",
-    "offline": "it is offline: pull the cable and plug it in again, or restart adb on it",
-    "no permissions": "this user may not talk to USB devices: install Android's udev rules",
-    "authorizing": "it is still asking whether it trusts this computer: look at its screen",
-    "recovery": "it is in recovery: start Android on it",
-    "bootloader": "it is in its bootloader: start Android on it",
-    "sideload": "it is in sideload mode: start Android on it",
-}
+_REFUSED = "closed"
+"""What a server says of a service that the device itself does not open."""
 
 
-class AdbServerConnection:
+class AdbServerConnection(AdbTransport):
     """A Transport through an adb server. `serial` None means the only device there is."""
 
     def __init__(
         self, device: str, serial: str | None, *, server_host: str = "127.0.0.1", server_port: int = 5037
     ) -> None:
-        self.device = device
-        self.address = serial or "the only phone"
-        self._serial = serial
+        super().__init__(device, _address(serial or "the only phone"))
+        self._wanted = serial
+        self._serial = ""
+        self._place = (server_host, server_port)
         self._client = adbutils.AdbClient(host=server_host, port=server_port)
-        self._connected = False
-        self._held: list[HeldStream] = []
-
-    @property
-    def connected(self) -> bool:
-        """Whether the device was there at the last look; the next command finds out."""
-        return self._connected
 
     def connect(self) -> None:
         """Find the device at the server; raises DeviceError, TransientDeviceError with what to do."""
         self.close()
+        said = ""
         try:
-            if self._serial and ":" in self._serial:
-                self._client.connect(self._serial, timeout=10.0)
+            if not smart_socket.answers(*self._place):
+                smart_socket.start(self._place[1])
+            if self._wanted and ":" in self._wanted:
+                said = self._client.connect(self._wanted, timeout=CONNECT_TIMEOUT_S)
             states = {found.serial: found.state for found in self._client.list()}
+            serial = self._wanted or self._only(states)
+            state = states.get(serial)
+            # Asked of one that is there alone: of another, servers tell no features.
+            features = self._client.device(serial).get_features() if state == "device" else ""
         except (adbutils.AdbError, OSError) as error:
             raise TransientDeviceError(
                 f"{self.device}: the adb server does not answer ({error}): `adb kill-server` and try again"
             ) from error
-        serial = self._serial or self._only(states)
-        state = states.get(serial)
         if state is None:
-            raise TransientDeviceError(
-                f"{self.device}: no device {serial!r} at the adb server (there: {_listed(states)}): is it "
-                "plugged in, and USB debugging on? `adb devices` lists what there is"
-            )
-        if state != "device":
-            advice = STATES.get(state, f"adb says it is {state!r}")
-            kind = TransientDeviceError if state in {"offline", "authorizing"} else DeviceError
-            raise kind(f"{self.device}: {serial}: {advice}")
-        self.address = serial
+            raise self._missing(serial, states, said)
+        self._check(serial, state=state, features=features.split(","))
+        self._serial = serial
+        self.address = _address(serial)
         self._connected = True
 
-    def close(self) -> None:
-        """Let go of the device; never raises. The server goes on: it is not ours alone."""
-        held, self._held = self._held, []
-        for stream in held:
-            stream.close()
-        self._connected = False
-
-    def execute(
-        self, line: str, *, stdin: Iterable[bytes] = (), sink: Sink | None = None, timeout_s: float
-    ) -> Finished:
-        """See Transport.execute."""
-        out: list[bytes] = []
-        err: list[bytes] = []
-        takes = {STDOUT: sink or out.append, STDERR: err.append}
-        connection = self._open(line)
+    def _open_service(self, service: bytes) -> Stream:
         try:
-            stream = ShellStream(connection.conn)
-            deadline = time.monotonic() + timeout_s
-            if not stream.talk(stdin, lambda kind, data: takes[kind](data), deadline=deadline):
-                raise NotFinishedError(b"".join(out), b"".join(err))
-            return Finished(exit_code=stream.exit_code, stdout=b"".join(out), stderr=b"".join(err))
-        except StreamLostError as error:
-            raise self._lost(str(error)) from error
-        finally:
-            connection.close()
+            return smart_socket.open_stream(self._place, self._serial, service, timeout_s=OPEN_TIMEOUT_S)
+        except smart_socket.RequestFailedError as error:
+            if str(error) == _REFUSED and self._is_there():
+                raise CommandRefusedError(str(error)) from error
+            raise StreamLostError(str(error)) from error
+        except OSError as error:
+            raise StreamLostError(f"the adb server: {error.strerror or error}") from error
 
-    def hold(self, line: str, *, until: bytes, timeout_s: float) -> tuple["HeldStream", bytes]:
-        """See Transport.hold."""
-        printed = bytearray()
-
-        def take(kind: int, data: bytes) -> None:
-            if kind == STDOUT:
-                printed.extend(data)
-
-        connection = self._open(line)
+    def _is_there(self) -> bool:
+        if not smart_socket.answers(*self._place):
+            return False
         try:
-            stream = ShellStream(connection.conn)
-            in_time = stream.talk_open(
-                take, deadline=time.monotonic() + timeout_s, until=lambda: until in printed
-            )
-        except StreamLostError as error:
-            connection.close()
-            raise self._lost(str(error)) from error
-        except BaseException:
-            connection.close()
-            raise
-        if not in_time:
-            connection.close()
-            raise TransientDeviceError(f"{self.device}: no answer within {timeout_s:g} s")
-        held = HeldStream(connection, stream)
-        self._held.append(held)
-        return held, bytes(printed)
+            return bool(self._client.device(self._serial).get_state() == "device")
+        except (adbutils.AdbError, OSError):
+            return False
 
-    def _open(self, line: str) -> adbutils.AdbConnection:
-        if not self._connected:
-            raise self._lost("it was not reached")
-        connection: adbutils.AdbConnection | None = None
-        try:
-            connection = self._client.make_connection(timeout=OPEN_TIMEOUT_S)
-            for command in (f"host:transport:{self.address}", f"shell,v2,raw:{line}"):
-                connection.send_command(command)
-                connection.check_okay()
-        except (adbutils.AdbError, OSError, EOFError) as error:
-            if connection is not None:
-                connection.close()
-            raise self._lost(str(error)) from error
-        return connection
-
-    def _lost(self, reason: str) -> TransientDeviceError:
-        self._connected = False
+    def _missing(self, serial: str, states: dict[str, str], said: str) -> TransientDeviceError:
+        if said:
+            return unreachable(self.device, serial, said.strip().rpartition(": ")[2])
         return TransientDeviceError(
-            f"{self.device}: the connection to {self.address} is lost ({reason}): is it on, and the cable in?"
+            f"{self.device}: no device {serial!r} at the adb server (there: {_listed(states)}): is it "
+            "plugged in, and USB debugging on? `adb devices` lists what there is"
         )
 
     def _only(self, states: dict[str, str]) -> str:
@@ -158,21 +98,8 @@ class AdbServerConnection:
         )
 
 
-class HeldStream:
-    """A command that lives until it is let go."""
-
-    def __init__(self, connection: adbutils.AdbConnection, stream: ShellStream) -> None:
-        self._connection = connection
-        self._stream = stream
-
-    def close(self) -> None:
-        """Let the command see the end of its input, and wait a moment for its end."""
-        if self._connection.closed:
-            return
-        with suppress(OSError, StreamLostError):
-            self._stream.close_stdin()
-            self._stream.talk_open(lambda _kind, _data: None, deadline=time.monotonic() + 2.0)
-        self._connection.close()
+def _address(serial: str) -> str:
+    return f"{serial} (adb server)"
 
 
 def _listed(states: dict[str, str]) -> str:

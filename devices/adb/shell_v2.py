@@ -4,115 +4,133 @@ Source: AOSP, packages/modules/adb/shell_protocol.h. A packet is an id byte, a l
 bytes, and so much data.
 """
 
-import select
-import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from devices.adb.stream import Stream
+
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 _HEADER = struct.Struct("<BI")
-_CHUNK_BYTES = 64 * 1024
-
-
-class StreamLostError(Exception):
-    """The stream ended without an exit code: the device or the server between us went away."""
+_PACKET_BYTES = 1 << 20
+_MOST_PARTS = 512
+"""Systems take 1,024 at once."""
 
 
 class ShellStream:
-    """One command over a connected socket; `exit_code` is None until the device has told it."""
+    """One command over a stream; `exit_code` is None until the device has told it."""
 
-    def __init__(self, stream: socket.socket) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._stream.settimeout(0)
-        self._unread = bytearray()
+        self._header = b""
+        self._kind = STDOUT
+        self._left = 0
         self.exit_code: int | None = None
 
-    def talk(
-        self, stdin: Iterable[bytes], on_packet: Callable[[int, bytes], None], *, deadline: float
-    ) -> bool:
-        """Send `stdin` to its end and hand out packets until the exit code came; False when time is over.
+    def talk(self, stdin: Iterable[bytes], on_data: Callable[[int, bytes], None], *, deadline: float) -> bool:
+        """Send `stdin` to its end and hand out data until the exit code came; False when time is over.
 
         A command that ends without reading its input is no error. Raises StreamLostError.
         """
-        return self._exchange(_packets(stdin), on_packet, deadline, lambda: False)
+        unsent = _Unsent(_packets(stdin), self._stream.piece_bytes)
+        return self._exchange(unsent, on_data, deadline, lambda: False)
 
     def talk_open(
         self,
-        on_packet: Callable[[int, bytes], None],
+        on_data: Callable[[int, bytes], None],
         *,
         deadline: float,
         until: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Hand out packets until the exit code came or `until` holds, with the input left open."""
-        return self._exchange(iter(()), on_packet, deadline, until)
+        """Hand out data until the exit code came or `until` holds, with the input left open."""
+        return self._exchange(_Unsent(iter(()), 0), on_data, deadline, until)
+
+    def finish(self, *, deadline: float) -> bool:
+        """Let the command see the end of its input, and its output go, until the exit code came."""
+        return self.talk((), lambda _kind, _data: None, deadline=deadline)
 
     def _exchange(
         self,
-        waiting: Iterator[bytes],
-        on_packet: Callable[[int, bytes], None],
+        unsent: "_Unsent",
+        on_data: Callable[[int, bytes], None],
         deadline: float,
         until: Callable[[], bool],
     ) -> bool:
-        unsent = memoryview(b"")
-        feeding = True
         while self.exit_code is None and not until():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            if feeding and not unsent:
-                piece = next(waiting, None)
-                feeding = piece is not None
-                unsent = memoryview(piece or b"")
-            readable, writable, _ = select.select(
-                [self._stream], [self._stream] if unsent else [], [], min(left, 1.0)
-            )
-            if readable:
-                self._read(on_packet)
-            if writable and self.exit_code is None:
-                unsent = unsent[self._write(unsent) :]
+            piece = unsent.piece()
+            self._stream.wait(to_send=bool(piece), timeout_s=left)
+            self._read(on_data)
+            if piece and self.exit_code is None:
+                unsent.drop(self._stream.send(piece))
         return True
 
-    def close_stdin(self) -> None:
-        """Let the command see the end of its input."""
-        self._stream.settimeout(2.0)
-        self._stream.sendall(_HEADER.pack(CLOSE_STDIN, 0))
-        self._stream.settimeout(0)
+    def _read(self, on_data: Callable[[int, bytes], None]) -> None:
+        """Hand out what has come, also of a packet that has not come to its end."""
+        unread = memoryview(self._stream.receive())
+        while unread and self.exit_code is None:
+            if not self._left:
+                missing = _HEADER.size - len(self._header)
+                self._header += bytes(unread[:missing])
+                unread = unread[missing:]
+                if len(self._header) < _HEADER.size:
+                    return
+                self._kind, self._left = _HEADER.unpack(self._header)
+                self._header = b""
+                continue
+            data, unread = bytes(unread[: self._left]), unread[self._left :]
+            self._left -= len(data)
+            if self._kind == EXIT:
+                self.exit_code = data[0]
+            else:
+                on_data(self._kind, data)
 
-    def _write(self, data: memoryview) -> int:
-        try:
-            return self._stream.send(data[:_CHUNK_BYTES])
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise StreamLostError(str(error)) from error
 
-    def _read(self, on_packet: Callable[[int, bytes], None]) -> None:
-        try:
-            chunk = self._stream.recv(_CHUNK_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            raise StreamLostError(str(error)) from error
-        if not chunk:
-            raise StreamLostError("it ended without an exit code")
-        self._unread += chunk
-        while len(self._unread) >= _HEADER.size:
-            kind, size = _HEADER.unpack_from(self._unread)
-            if len(self._unread) < _HEADER.size + size:
+class _Unsent:
+    """Packets on their way out, in pieces as large as the stream likes them; nothing is copied."""
+
+    def __init__(self, packets: Iterator[bytes], piece_bytes: int) -> None:
+        self._packets = packets
+        self._piece_bytes = piece_bytes
+        self._parts: list[memoryview] = []
+        self._size = 0
+
+    def piece(self) -> list[memoryview]:
+        """What to send next; empty after the last."""
+        while self._size < self._piece_bytes and len(self._parts) < _MOST_PARTS:
+            packet = next(self._packets, None)
+            if packet is None:
+                break
+            self._parts.append(memoryview(packet))
+            self._size += len(packet)
+        room = self._piece_bytes
+        piece: list[memoryview] = []
+        for part in self._parts:
+            if room <= 0:
+                break
+            piece.append(part[:room])
+            room -= len(part)
+        return piece
+
+    def drop(self, count: int) -> None:
+        """So much of it was sent."""
+        self._size -= count
+        while count:
+            first = self._parts[0]
+            if count < len(first):
+                self._parts[0] = first[count:]
                 return
-            data = bytes(self._unread[_HEADER.size : _HEADER.size + size])
-            del self._unread[: _HEADER.size + size]
-            if kind == EXIT:
-                self.exit_code = data[0] if data else 0
-                return
-            on_packet(kind, data)
+            count -= len(first)
+            del self._parts[0]
 
 
 def _packets(stdin: Iterable[bytes]) -> Iterator[bytes]:
-    """Packets of the input, then the one that ends it."""
+    """Headers and data of the packets of the input, then the one that ends it."""
     for piece in stdin:
-        for begin in range(0, len(piece), _CHUNK_BYTES):
-            data = piece[begin : begin + _CHUNK_BYTES]
-            yield _HEADER.pack(STDIN, len(data)) + data
+        for begin in range(0, len(piece), _PACKET_BYTES):
+            data = piece[begin : begin + _PACKET_BYTES] if len(piece) > _PACKET_BYTES else piece
+            yield _HEADER.pack(STDIN, len(data))
+            yield data
     yield _HEADER.pack(CLOSE_STDIN, 0)

@@ -5,6 +5,7 @@ import re
 from devices.checks.base import Check, Patient, not_tried, text
 from devices.remote.sending import HASH
 from devices.remote.shell import complaint
+from devices.remote.tools import LIST_MISSING
 
 ENOUGH_BYTES = 2**30
 """Free space below which a device is doubtful: the bundles of two runtimes take a third of it."""
@@ -43,7 +44,8 @@ def execute(patient: Patient) -> Check:
         return not_tried("execute")
     done = patient.shell.call(
         f"cd {patient.workdir} || exit 10; probe=.doctor.$$; trap 'rm -f \"$probe\"' EXIT; "
-        'printf \'#!/bin/sh\\nexit 0\\n\' >"$probe" && chmod +x "$probe" && "./$probe" && exit 0; '
+        'printf \'#!%s\\nexit 0\\n\' "$(command -v sh)" >"$probe" && '
+        'chmod +x "$probe" && "./$probe" && exit 0; '
         "df -P .; cat /proc/mounts; exit 1",
         attempted="run a script in its work directory",
     )
@@ -88,13 +90,14 @@ def tools(patient: Patient) -> Check:
         return Check(name="tools", ok=None, found="none are needed on this machine")
     known = ("tar", "flock", "taskset")
     done = patient.shell.call(
+        f'missing=; {LIST_MISSING}; for tool in $missing; do echo "missing: $tool"; done; '
         f'for tool in {" ".join(known)}; do command -v "$tool" >/dev/null && echo "$tool"; done; '
         f'({HASH}echo "hash: $h"); exit 0',
         attempted="look for its tools",
     )
     said = text(done.stdout).splitlines()
-    there = [line.removeprefix("hash: ") for line in said]
-    missing = [] if "tar" in there else ["tar"]
+    there = [line.removeprefix("hash: ") for line in said if not line.startswith("missing: ")]
+    missing = [line.removeprefix("missing: ") for line in said if line.startswith("missing: ")]
     missing += [] if any(line.startswith("hash: ") for line in said) else ["sha256sum (or openssl)"]
     missing += ["taskset"] if patient.device.cpus is not None and "taskset" not in there else []
     found = ", ".join(there) or "none"

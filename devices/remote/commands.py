@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from devices.base import CommandTimeoutError, Completed, DeviceError, TransientDeviceError
+from devices.base import (
+    CommandTimeoutError,
+    Completed,
+    DeviceError,
+    NotStarted,
+    NotStartedError,
+    TransientDeviceError,
+)
 from devices.remote.shell import Shell, framed, new_token, no_shell, quote, quoted_path
 from devices.remote.transport import Finished, NotFinishedError
 
@@ -23,6 +30,10 @@ SWEEP_TIMEOUT_S = 30.0
 _SHELL_COMPLAINT = re.compile(rb": (line )?\d+: |syntax error|cannot execute|rmat error", re.IGNORECASE)
 
 
+class NotPreparedError(DeviceError):
+    """The script `before` failed; the command was not started."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """What to run: `argv` on the device, in `cwd`, with `env` added to PATH, HOME and PASSED."""
@@ -32,18 +43,38 @@ class Command:
     env: Mapping[str, str]
     owner: str
     cpu_mask: int | None = None
+    before: str = ""
+    """A script of ours that makes `cwd` what it has to be; it comes with the command, in one line."""
+    after: str = ""
+    """A script of ours for when the command has come to its end, however it did."""
 
     def __str__(self) -> str:
         line = " ".join(map(quote, self.argv)).replace("\n", "\\n")
         return line if len(line) <= 200 else f"{line[:197]}..."
 
 
-def run(shell: Shell, command: Command, *, stdin: bytes, timeout_s: float) -> Completed:
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """How a command ended, and the script `after` it: None when that has not come to its end."""
+
+    command: Completed
+    after: Completed | None = None
+
+
+def run(shell: Shell, command: Command, *, stdin: bytes = b"", timeout_s: float) -> Completed:
     """Run `command` to its end; what it leaves in its process group is killed.
 
     `Completed.seconds` is the device's own clock, to 10 ms. Raises CommandTimeoutError after `timeout_s`,
     when command and descendants are gone, TransientDeviceError when the connection is lost, DeviceError
     when the command cannot be started or withstands SIGKILL.
+    """
+    return run_whole(shell, command, stdin=stdin, timeout_s=timeout_s).command
+
+
+def run_whole(shell: Shell, command: Command, *, stdin: bytes = b"", timeout_s: float) -> Ran:
+    """Run `command` with what comes before and after it; raises as `run` does, and NotPreparedError.
+
+    `timeout_s` is for all of it. The script `after` is cut short then, which is no error.
     """
     token = new_token()
     owner = f"{command.owner}.{token}"
@@ -55,6 +86,8 @@ def run(shell: Shell, command: Command, *, stdin: bytes, timeout_s: float) -> Co
         )
     except NotFinishedError as error:
         sweep(shell, owner, started=_pids((error.stderr,), token))
+        if any(report[0] == "ended" for report in _reports(error.stderr, token)):
+            return _ran(shell, command, error.stdout, error.stderr, token)
         raise CommandTimeoutError(
             f"{shell.device}: {command} did not end within {timeout_s:g} s, was killed with all its "
             "children: allow it more time, or see in its output where it hangs",
@@ -66,7 +99,7 @@ def run(shell: Shell, command: Command, *, stdin: bytes, timeout_s: float) -> Co
             with suppress(DeviceError):  # such as Ctrl-C: nothing of ours goes on over there
                 sweep(shell, owner, timeout_s=5.0)
         raise
-    return _completed(shell, command, done, token)
+    return _ran(shell, command, done.stdout, done.stderr, token)
 
 
 def sweep(
@@ -97,15 +130,25 @@ def sweep(
 
 
 def _script(command: Command, owner: str, token: str) -> str:
-    """Frame on stderr: `TOKEN pid N`, then the command's own, then `TOKEN ended STATUS FROM TO`."""
+    """Frame on stderr: `TOKEN pid N`, then the command's own, then `TOKEN ended STATUS FROM TO`.
+
+    Where there is a script `after`, its output follows `TOKEN after` on both, and `TOKEN done STATUS` tells
+    that all of it was said.
+    """
     program = command.argv[0]
-    argv = command.argv if "=" not in program else ("/bin/sh", "-c", 'exec "$0" "$@"', *command.argv)
-    words = [f"{key}={value}" for key, value in command.env.items()]
+    words = " ".join(map(quote, command.argv))
+    if "=" in program:  # env would take it for a variable
+        words = f'"$(command -v sh)" -c \'exec "$0" "$@"\' {words}'
+    variables = " ".join(quote(f"{key}={value}") for key, value in command.env.items())
     inherited = " ".join(f'${{{name}+"{name}=${name}"}}' for name in PASSED)
     pinned = f"taskset {command.cpu_mask:x} " if command.cpu_mask is not None else ""
     mark = f"printf '\\n%s%s %s\\n' {token[:4]} {token[4:]}"
+    after = ""
+    if command.after:
+        after = f'{mark} after; {mark} after >&3; ({command.after}) 2>&3; {mark} "done $?" >&3; '
     return (
         f'{mark} "pid $$" >&2; '
+        f"{{ {command.before or ':'}; }} 2>/dev/null || {{ {mark} 'failed before' >&2; exit 0; }}; "
         f"cd {quoted_path(command.cwd)} 2>/dev/null || {{ {mark} 'failed cwd' >&2; exit 0; }}; "
         f"{_lookup(command)} || {{ step=program; [ -e {quote(program)} ] && step=permission; "
         f'{mark} "failed $step" >&2; exit 0; }}; '
@@ -113,13 +156,13 @@ def _script(command: Command, owner: str, token: str) -> str:
         "exec 3>&2 2>/dev/null; read from rest </proc/uptime; "
         # OWNER first: busybox's grep sees no further than the first variable of an `environ`.
         f'(exec env -i {OWNER[:1]}"{OWNER[1:]}={owner}" "PATH=$PATH" "HOME=$HOME" {inherited} '
-        f"{' '.join(map(quote, words))} {pinned}{' '.join(map(quote, argv))} 2>&3 3>&-); "
+        f"{variables} {pinned}{words} 2>&3 3>&-); "
         "status=$?; read to rest </proc/uptime; "
         f'{mark} "ended $status $from $to" >&3; '
         # What the command left running would keep the connection's ends open. The group goes last, this
         # shell with it: all has been said.
         f"for file in $({_owned(owner)}); do "
-        'pid=${file#/proc/}; kill -KILL "${pid%/environ}"; done; kill -KILL -$$; exit 0'
+        f'pid=${{file#/proc/}}; kill -KILL "${{pid%/environ}}"; done; {after}kill -KILL -$$; exit 0'
     )
 
 
@@ -141,10 +184,26 @@ def _lookup(command: Command) -> str:
     return f"command -v {program} >/dev/null"
 
 
+def _ran(shell: Shell, command: Command, stdout: bytes, stderr: bytes, token: str) -> Ran:
+    mark = f"\n{token} after\n".encode()
+    (stdout, _, stdout_after), (stderr, _, stderr_after) = stdout.partition(mark), stderr.partition(mark)
+    done = Finished(exit_code=None, stdout=stdout, stderr=stderr)
+    completed = _completed(shell, command, done, token)
+    match _reports(stderr_after, token):
+        case [["done", status]] if status.isdigit():
+            errors = stderr_after.rpartition(f"\n{token} ".encode())[0]
+            after = Completed(exit_code=int(status), stdout=stdout_after, stderr=errors, seconds=0.0)
+            return Ran(command=completed, after=after)
+        case _:
+            return Ran(command=completed)
+
+
 def _completed(shell: Shell, command: Command, done: Finished, token: str) -> Completed:
     reports = _reports(done.stderr, token)
     last = reports[-1] if reports else []
     match last:
+        case ["failed", "before"]:
+            raise NotPreparedError(f"{shell.device}: cannot run {command}: cannot make {command.cwd}")
         case ["failed", step]:
             raise _start_error(shell.device, command, step)
         case ["ended", status, *times] if status.isdigit():
@@ -185,7 +244,7 @@ def _is_foreign(shell: Shell, command: Command) -> bool:
     if "/" not in program:
         searched = f"PATH={quote(command.env['PATH'])}; " if "PATH" in command.env else ""
         program = f'"$({searched}command -v {program})"'
-    script = f"cd {quoted_path(command.cwd)} && head -c 20 {program} && head -c 20 /proc/self/exe"
+    script = f"cd {quoted_path(command.cwd)} 2>/dev/null; head -c 20 {program} && head -c 20 /proc/self/exe"
     heads = shell.call(script, attempted=f"run {command}").stdout
     theirs, ours = heads[:20], heads[20:]
     both_elf = theirs.startswith(b"\x7fELF") and ours.startswith(b"\x7fELF")
@@ -226,16 +285,21 @@ def _signal_name(number: int) -> str:
 
 def _start_error(device: str, command: Command, step: str) -> DeviceError:
     program = command.argv[0]
+    cause: NotStarted = "other"
     if step == "cwd":
-        told = f"no directory {command.cwd!r}: make it first"
+        cause, told = "directory", f"no directory {command.cwd!r}: make it first"
     elif step == "program":
+        cause = "program"
         told = f"no program {program!r} that can be executed: install it there, or give its path"
     elif step == "permission" or "ermission denied" in step:
+        cause = "permission"
         told = f"{program!r} is not executable: chmod +x it, and see that its disk is not mounted noexec"
     elif "format" in step:
+        cause = "format"
         told = f"{program!r} is no program for this machine: was it built for another architecture?"
     elif step.startswith("taskset: "):
+        cause = "pinning"
         told = f"it cannot be pinned ({step}): correct `cpus` in the device's file"
     else:
         told = step
-    return DeviceError(f"{device}: cannot run {command}: {told}")
+    return NotStartedError(f"{device}: cannot run {command}: {told}", cause)

@@ -3,29 +3,34 @@
 import hashlib
 import logging
 import posixpath
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from devices.base import Completed, DeviceAwayError, DeviceError, Progress, TransientDeviceError
+from devices.driver import Driver
 from devices.facts import Facts
 from devices.lock import DeviceLock
 from devices.remote import commands, files, snapshot
 from devices.remote.governor import Governor
+from devices.remote.kept import SUFFIX, KeptSettings, MakeKept
 from devices.remote.lock import RemoteLock
 from devices.remote.settings import RemoteSettings
 from devices.remote.shell import Shell, quote
 from devices.remote.store import Store
 from devices.remote.transport import Transport
+from devices.remote.work import work
 from devices.remote.workdir import prepare_workdir
 from devices.telemetry import Telemetry
+
+CLOSING_PATIENCE_S = 15.0
+"""How long a device that is away is waited for to put back what was set; Google's adb needs ten to notice."""
 
 _log = logging.getLogger(__name__)
 
 
-class RemoteDevice:
+class RemoteDevice(Driver):
     """A machine behind a POSIX shell. Facts and telemetry connect by themselves; all else needs `open`.
 
     A lost connection is a TransientDeviceError; the next call connects again, waiting up to `patience_s`
@@ -41,6 +46,7 @@ class RemoteDevice:
         settings: RemoteSettings,
         *,
         senses: snapshot.Senses = snapshot.LINUX,
+        kept: Sequence[MakeKept] = (),
     ) -> None:
         self.name = name
         self.driver = driver
@@ -53,7 +59,8 @@ class RemoteDevice:
         self.shell = Shell(name, transport)
         self._senses = senses
         self._store: Store | None = None
-        self._governor: Governor | None = None
+        self._make_kept = kept
+        self._kept = KeptSettings(name, ())
         self._lock = RemoteLock(self.shell, timeout_s=settings.lock_timeout_s)
         self._host_lock: DeviceLock | None = None
         self._facts: Facts | None = None
@@ -73,7 +80,7 @@ class RemoteDevice:
             self.transport.connect()
             self._was_connected = True
             return
-        self._connect_again()
+        self._connect_again(self.settings.patience_s)
         if self._opened:
             try:
                 self._settle()
@@ -91,25 +98,19 @@ class RemoteDevice:
             self._check_cpus()
             self.workdir = prepare_workdir(self.shell, self.settings.workdir)
             self._take_lock()
-            self._clean()
+            left = self._clean()
             self._store = Store(self.shell, f"{self.workdir}/store", quota_bytes=self.settings.quota_bytes)
-            self._set_governor()
+            self._kept = self._kept_settings()
+            self._kept.begin(left)
         except BaseException:
             self.close()
             raise
         self._opened = True
 
     def close(self) -> None:
-        """Put the governor back, let go of the lock, hang up; never raises."""
-        opened, self._opened = self._opened, False
-        try:
-            if self.settings.governor is not None and opened:
-                if not self.transport.connected:
-                    self.transport.connect()
-                self._put_governor_back()
-        except DeviceError as error:
-            _log.warning("%s: its governor could not be put back: %s", self.name, error)
-        self._governor = None
+        """Put back what was set for measuring, let go of the lock, hang up; never raises."""
+        self._opened = False
+        self._put_back()
         self._lock.release()
         host_lock, self._host_lock = self._host_lock, None
         if host_lock is not None:
@@ -120,15 +121,6 @@ class RemoteDevice:
         self.transport.close()
         self._was_connected = self._gave_up = False
         self._store = None
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def run(
         self,
@@ -141,16 +133,22 @@ class RemoteDevice:
     ) -> Completed:
         """Run `argv` to its end, pinned to `cpus`; see devices/remote/commands.py for what it raises."""
         self._check_open()
-        if not argv or any("\0" in word for word in (*argv, *(env or {}), *(env or {}).values())):
-            raise DeviceError(f"{self.name}: cannot run {list(argv)!r}: it is empty or holds a NUL byte")
-        command = commands.Command(
-            argv=argv,
-            cwd=self._path(cwd or ""),
-            env=env or {},
-            owner=self._owner,
-            cpu_mask=sum(1 << cpu for cpu in self.cpus) if self.cpus else None,
-        )
+        command = self._command(argv, cwd or "", env or {})
         return commands.run(self.shell, command, stdin=stdin, timeout_s=timeout_s)
+
+    def work(
+        self,
+        argv: Sequence[str],
+        *,
+        texts: Mapping[str, str],
+        env: Mapping[str, str] | None = None,
+        local: Path,
+        timeout_s: float = 60.0,
+    ) -> Completed:
+        """Run `argv` in a new folder that becomes `local`; see devices/remote/work.py for what it raises."""
+        self._check_open()
+        command = self._command(argv, f"launches/{secrets.token_hex(8)}", env or {})
+        return work(self.shell, command, texts, local=local, timeout_s=timeout_s)
 
     def stage(self, local: Path, digest: str, *, progress: Progress | None = None) -> str:
         """Send what the device's store lacks of `local`; its path there. Raises DeviceError."""
@@ -158,6 +156,13 @@ class RemoteDevice:
         if not local.exists():
             raise DeviceError(f"{self.name}: cannot stage {local}: no such file")
         return self._opened_store.stage(local, digest, progress=progress)
+
+    def stage_all(
+        self, contents: Sequence[tuple[Path, str]], *, progress: Progress | None = None
+    ) -> list[str]:
+        """`stage` for several; those that are there are found in one round trip."""
+        self._check_open()
+        return self._opened_store.stage_all(contents, progress=progress)
 
     @property
     def content_bytes_sent(self) -> int:
@@ -213,6 +218,16 @@ class RemoteDevice:
     def _path(self, remote: str) -> str:
         return remote if remote.startswith("/") else f"{self.workdir}/{remote}".rstrip("/")
 
+    def _command(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> commands.Command:
+        self._check_command(argv, env)
+        return commands.Command(
+            argv=argv,
+            cwd=self._path(cwd),
+            env=env,
+            owner=self._owner,
+            cpu_mask=sum(1 << cpu for cpu in self.cpus) if self.cpus else None,
+        )
+
     def _check_open(self) -> None:
         if not self._opened:
             raise DeviceError(f"{self.name}: is not open; use it inside `with device:`")
@@ -248,18 +263,44 @@ class RemoteDevice:
         commands.sweep(self.shell, self._owner)
         if self._store is not None:
             self._store.forget()
-        if self._governor is not None:
-            self._set_governor()
+        self._kept.repeat()
 
-    def _clean(self) -> None:
-        """End what a session that died left running, and remove what it was working on."""
+    def _clean(self) -> list[str]:
+        """End what a session that died left running, remove what it was working on; what it left set."""
         commands.sweep(self.shell, self._owner)
-        self.shell.checked(f"rm -rf {quote(self.workdir)}/launches", attempted="remove old launches")
+        script = (
+            f"cd {quote(self.workdir)} && rm -rf launches || exit 1; "
+            f'for file in *{SUFFIX}; do [ ! -e "$file" ] || echo "$file"; done'
+        )
+        printed = self.shell.checked(script, attempted="remove old launches")
+        return printed.decode(errors="replace").splitlines()
 
-    def _connect_again(self) -> None:
+    def _kept_settings(self) -> KeptSettings:
+        governor = Governor(self.shell, f"{self.workdir}/{Governor.name}{SUFFIX}", self.settings.governor)
+        others = [make(self.shell, self.workdir) for make in self._make_kept]
+        return KeptSettings(self.name, [governor, *others])
+
+    def _put_back(self) -> None:
+        names = self._kept.names
+        if not names:
+            return
+        patience_s = min(CLOSING_PATIENCE_S, self.settings.patience_s)
+        try:
+            if not self.transport.connected:
+                self._connect_again(patience_s)
+            try:
+                self._kept.end()
+            except TransientDeviceError:
+                # The line may have been dead for long without anybody having used it.
+                self._connect_again(patience_s)
+                self._kept.end()
+        except DeviceError as error:
+            _log.warning("%s: its %s could not be put back: %s", self.name, names, error)
+
+    def _connect_again(self, patience_s: float) -> None:
         _log.warning("%s: the connection was lost, connecting to %s again", self.name, self.transport.address)
         began = time.monotonic()
-        patience_s = 0.0 if self._gave_up else self.settings.patience_s
+        patience_s = 0.0 if self._gave_up else patience_s
         pause_s = 0.5
         while True:
             try:
@@ -277,21 +318,6 @@ class RemoteDevice:
                 self._gave_up = False
                 _log.warning("%s: connected again after %.1f s", self.name, time.monotonic() - began)
                 return
-
-    def _put_governor_back(self) -> None:
-        reason = self._governor.put_back() if self._governor is not None else None
-        if reason:
-            _log.warning("%s: its governor could not be put back: %s", self.name, reason)
-
-    def _set_governor(self) -> None:
-        if self._governor is None:
-            self._governor = Governor(self.shell, f"{self.workdir}/governor.before")
-        if self.settings.governor is None:
-            self._put_governor_back()  # what a session that died may have left
-        else:
-            reason = self._governor.set(self.settings.governor)
-            if reason:
-                _log.warning("%s: its governor stays as it is: %s", self.name, reason)
 
 
 def _listed(cpus: Sequence[int] | set[int]) -> str:

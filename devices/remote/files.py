@@ -11,6 +11,7 @@ import shutil
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from devices.base import Completed, DeviceError, Progress, TransientDeviceError
@@ -32,6 +33,7 @@ from devices.remote.sending import (
     transfer_timeout_s,
 )
 from devices.remote.shell import Shell, new_token, quoted_path
+from devices.remote.transport import Sink
 
 PULL_TIMEOUT_S = 3600.0
 """How much is coming is known only when it comes."""
@@ -75,6 +77,26 @@ def pull(shell: Shell, remote: str, local: Path, *, progress: Progress | None = 
     Links inside a tree stay links and have to lead to places inside of it; `remote` itself is followed.
     Raises DeviceError, also for what is not there, and TransientDeviceError.
     """
+    script = pull_script(remote, sized=progress is not None)
+
+    def call(sink: Sink) -> Completed:
+        return shell.call(script, attempted=f"pull {remote}", sink=sink, timeout_s=PULL_TIMEOUT_S)
+
+    receive(shell, remote, local, call, progress=progress)
+
+
+def receive(
+    shell: Shell,
+    remote: str,
+    local: Path,
+    call: Callable[[Sink], Completed],
+    *,
+    progress: Progress | None = None,
+) -> None:
+    """Take what `pull_script` prints, check it, and make it `local`; `call` has the script's output come.
+
+    Raises as `pull` does.
+    """
     attempted = f"pull {remote} to {local}"
     scratch = local.parent / f".{uuid.uuid4().hex}.part"
     tree = scratch.with_suffix(".tree")
@@ -82,12 +104,7 @@ def pull(shell: Shell, remote: str, local: Path, *, progress: Progress | None = 
         local.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("xb") as stream:
             incoming = _Incoming(stream.write, progress)
-            done = shell.call(
-                _pull_script(remote, sized=progress is not None),
-                attempted=attempted,
-                sink=incoming.write,
-                timeout_s=PULL_TIMEOUT_S,
-            )
+            done = call(incoming.write)
         _raise_unless_pulled(shell, attempted, remote, done)
         if not incoming.begun:
             raise TransientDeviceError(f"{shell.device}: cannot {attempted}: its answer cannot be read")
@@ -111,7 +128,8 @@ def pull(shell: Shell, remote: str, local: Path, *, progress: Progress | None = 
     except OSError as error:
         raise _local_error(shell, attempted, error) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
         shutil.rmtree(tree, ignore_errors=True)
 
 
@@ -213,7 +231,8 @@ def _split(shell: Shell, remote: str, attempted: str) -> tuple[str, str]:
     return folder or ".", name
 
 
-def _pull_script(remote: str, *, sized: bool) -> str:
+def pull_script(remote: str, *, sized: bool = False) -> str:
+    """Prints a line that says what comes, then the file or the tree, and the hashes on stderr."""
     kilobytes = "$(du -sk .)" if sized else "0"
     return f"""{PROLOGUE}s={quoted_path(remote)}
 if [ -d "$s" ]; then

@@ -75,23 +75,32 @@ rm -f "$state"
 
 
 class Governor:
-    """The governor of every CPU that has one. One round trip per call; only the connection raises.
+    """The governor of every CPU that has one, a KeptSetting; `value` is the one to set, if any.
 
     `state_file`, an absolute path there, keeps what was there before the first `set` until `put_back`;
     `root` is where the kernel shows its CPUs.
     """
 
-    def __init__(self, shell: Shell, state_file: str, *, root: str = CPUS) -> None:
+    name = "governor"
+
+    def __init__(self, shell: Shell, state_file: str, value: str | None, *, root: str = CPUS) -> None:
         self._shell = shell
         self._state_file = state_file
+        self._value = value
         self._root = root
 
-    def set(self, name: str) -> str | None:
-        """Give every CPU the governor `name` and see that it took; otherwise why not, and nothing changed.
+    @property
+    def wanted(self) -> bool:
+        """See KeptSetting."""
+        return self._value is not None
+
+    def set(self) -> str | None:
+        """Give every CPU the governor and see that it took; otherwise why not, and nothing changed.
 
         What an earlier session left set counts as already changed: the values from before it are kept.
         """
-        done = self._call(_SET, attempted=f"set the governor {name}", wanted=quote(name))
+        value = self._value or ""
+        done = self._call(_SET, attempted=f"set the governor {value}", wanted=quote(value))
         printed = done.stdout.decode(errors="replace").strip()
         match done.exit_code:
             case 0:
@@ -99,7 +108,7 @@ class Governor:
             case code if code == _NO_CPUFREQ:
                 return "it has no cpufreq: firmware or hypervisor choose its frequency"
             case code if code == _UNAVAILABLE:
-                return f"no governor {name!r}; it has: {', '.join(printed.split()) or 'none'}"
+                return f"no governor {value!r}; it has: {', '.join(printed.split()) or 'none'}"
             case code if code == _NOT_KEPT:
                 return f"the values of before cannot be kept in {self._state_file}: {complaint(done)}"
             case code if code == _NOT_TAKEN:

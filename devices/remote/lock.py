@@ -27,16 +27,17 @@ _HELD, _TAKEN, _NONE = "lock: held", "lock: taken", "lock: none"
 
 # A directory of everybody's, not sticky: two users of a board meet in it, and neither may lead the other to
 # write elsewhere. The holder file says which session holds the lock, by which process there, and who that is.
+# `9<&9`: in Android's shell (mksh) a command has of what `exec` opened only what it is given.
 _SCRIPT = """
 dir="${{TMPDIR:-/tmp}}/pocketbench"
 (umask 0; mkdir -p "$dir"; [ -L "$dir/lock" ] || : >>"$dir/lock") 2>/dev/null
 [ -L "$dir" ] || [ -L "$dir/lock" ] || ! command -v flock >/dev/null || ! [ -r "$dir/lock" ] &&
     {{ echo "{none}"; exit 0; }}
 exec 9<"$dir/lock"
-if ! flock -n 9; then
+if ! flock -n 9 9<&9; then
     read -r session pid who <"$dir/holder"
     case " {gone} " in *" $session "*)
-        [ "/proc/$pid/fd/9" -ef "$dir/lock" ] && kill -KILL "-$pid" && sleep 0.1 && flock -n 9;;
+        [ "/proc/$pid/fd/9" -ef "$dir/lock" ] && kill -KILL "-$pid" && sleep 0.1 && flock -n 9 9<&9;;
     *) false;; esac || {{ printf '%s %s %s %s\n' "{taken}" "$session" "$pid" "$who"; exit 0; }}
 fi 2>/dev/null
 (umask 0; set -C; printf '%s %s %s\n' {session} $$ {who} >"$dir/holder.$$" &&

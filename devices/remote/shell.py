@@ -1,4 +1,4 @@
-"""Scripts for a device's /bin/sh: quoting, frames that keep start-up files' noise out, one way to call.
+"""Scripts for a device's `sh`: quoting, frames that keep start-up files' noise out, one way to call.
 
 No user text reaches a shell but through `quote`. A script has to be POSIX, must do with what toybox and
 busybox have, and forks as little as it can: a fork costs 1 ms on a board and 40 ms under emulation.
@@ -109,10 +109,11 @@ def new_token() -> str:
 
 
 def framed(script: str, token: str) -> str:
-    """A line for any login shell that runs `script` in /bin/sh, with a mark where its own output begins."""
+    """A line for any login shell that runs `script` in `sh`, with a mark where its own output begins."""
     # The mark is put together on the device: a shell that echoes its input must not print it.
     mark = f"printf '%s%s\\n' {token[:4]} {token[4:]}"
-    return f"exec /bin/sh -c {quote(f'{mark}; {mark} >&2; {script}')}"
+    # By its name alone: it is /system/bin/sh on Android, which has no /bin before version 9.
+    return f"exec sh -c {quote(f'{mark}; {mark} >&2; {script}')}"
 
 
 def unframed(printed: bytes, token: str) -> bytes:
@@ -131,7 +132,7 @@ def no_shell(device: str, attempted: str, done: Finished) -> DeviceError:
     """The error for output that never reached our mark."""
     said = (done.stderr or done.stdout).decode(errors="replace").strip()[-300:] or "it said nothing"
     return DeviceError(
-        f"{device}: cannot {attempted}: it does not run /bin/sh for this user (exit code {done.exit_code}: "
+        f"{device}: cannot {attempted}: it does not run sh for this user (exit code {done.exit_code}: "
         f"{said}); does the account have a login shell, or a forced command?"
     )
 

@@ -97,7 +97,7 @@ record '{libc}'; flush
 text=$(getconf GNU_LIBC_VERSION)
 case $text in glibc*) printf '%s' "$text";; *) ldd --version 2>&1;; esac
 record '{bits}'; flush
-getconf LONG_BIT || od -An -tu1 -j4 -N1 /bin/sh
+getconf LONG_BIT || od -An -tu1 -j4 -N1 /proc/self/exe
 """
 
 # Two names of one file are one interpreter. Shims choose a version by the directory they are called in: only

@@ -20,6 +20,7 @@ import hashlib
 import os
 import re
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,22 +73,37 @@ class Store:
         A file keeps its name. What is there whole is not sent again, also after a connection that was lost
         in the middle. Raises DeviceError, TransientDeviceError.
         """
-        attempted = f"stage {local}"
-        key = digest
-        if not local.is_dir():
-            key += f"-{hashlib.sha256(os.fsencode(local.name)).hexdigest()[:8]}"
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"{digest!r} is no hash")
-        self._used.pop(key, None)
-        self._used[key] = None  # the last one
+        attempted, key = f"stage {local}", _key(local, digest)
+        self._is_used(key)
         if key not in self._paths:
             try:
                 root = self._bring(local, key, attempted, progress)
             except OSError as error:
                 reason = f"{error.strerror or error}, on this machine ({error.filename or local})"
                 raise DeviceError(f"{self._shell.device}: cannot {attempted}: {reason}") from error
-            self._paths[key] = f"{root}/trees/{key}/content"
+            self._paths[key] = _content(root, key)
         return self._paths[key] if local.is_dir() else f"{self._paths[key]}/{local.name}"
+
+    def stage_all(
+        self, contents: Sequence[tuple[Path, str]], *, progress: Progress | None = None
+    ) -> list[str]:
+        """`stage` for each of `contents`; one round trip where all of them are there."""
+        keys = [_key(local, digest) for local, digest in contents]
+        unknown = [key for key in dict.fromkeys(keys) if key not in self._paths]
+        if len(unknown) > 1:
+            script = stored.here_script(self._root, unknown)
+            # What goes wrong here is told, with advice, when the first of them is brought.
+            done = self._shell.call(script, attempted="look for what is staged", timeout_s=300)
+            if done.exit_code == 0:
+                root, here = stored.parse_here(done.stdout)
+                self._paths.update((key, _content(root, key)) for key in unknown if key in here)
+        for key in keys:
+            self._is_used(key)
+        return [self.stage(local, digest, progress=progress) for local, digest in contents]
+
+    def _is_used(self, key: str) -> None:
+        self._used.pop(key, None)
+        self._used[key] = None  # the last one
 
     def _bring(self, local: Path, key: str, attempted: str, progress: Progress | None) -> str:
         unwanted = threading.Event()
@@ -196,6 +212,20 @@ class Store:
         )
         if done.exit_code != 0:
             raise explained(self._shell.device, attempted, done, needed=plan.needed_bytes)
+
+
+def _key(local: Path, digest: str) -> str:
+    """What a tree is called in the store; a file keeps its name in one of its own."""
+    key = digest
+    if not local.is_dir():
+        key += f"-{hashlib.sha256(os.fsencode(local.name)).hexdigest()[:8]}"
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{digest!r} is no hash")
+    return key
+
+
+def _content(root: str, key: str) -> str:
+    return f"{root}/trees/{key}/content"
 
 
 def _over(limit: int | None, size: int) -> bool:

@@ -1,5 +1,6 @@
 """What a store on a device holds, as one script lists it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from devices.remote.sending import HASH, free_space
@@ -18,6 +19,12 @@ salvage() {
 """`$boot` names the device's uptime; `salvage DIR` keeps those of DIR/blobs whose content is what they are
 named after, once it is on the disk, and what else is over 1 MiB as partials, to go on from."""
 
+_IS_HERE = """is_here() {
+    was=
+    [ -f "trees/$1/boot" ] && { read -r was <"trees/$1/boot" || :; } && [ "$was" = "$boot" ] &&
+        [ -d "trees/$1/content" ] && { touch "trees/$1" 2>/dev/null || :; }
+}
+"""
 _LIST = """echo "= blobs"; ls -ln blobs
 echo "= part"; ls -ln part
 echo "= trees"; ls -1t trees
@@ -70,11 +77,8 @@ def ask_script(root: str, key: str) -> str:
     Its marker names the uptime in which it was written. When that is over the tree may have lost content
     with the power, and is put together anew, from blobs that were on the disk before they got their names.
     """
-    return f"""{open_script(root)}was=
-if [ -f trees/{key}/boot ]; then read -r was <trees/{key}/boot; fi
-if [ -f trees/{key}/boot ] && [ "$was" = "$boot" ] && [ -d trees/{key}/content ]; then
-    touch trees/{key} 2>/dev/null; echo "= here"; exit 0
-fi
+    return f"""{open_script(root)}{_IS_HERE}
+if is_here {key}; then echo "= here"; exit 0; fi
 {HASH}
 for t in part/*/; do
     t=${{t%/}}
@@ -86,6 +90,20 @@ touch part/probe || exit 1
 if ln -f part/probe part/linked 2>/dev/null; then echo "= links"; fi
 rm -f part/probe part/linked
 {_LIST}"""
+
+
+def here_script(root: str, keys: Iterable[str]) -> str:
+    """Which of the trees `keys` are here? They count as used now; the others are not made."""
+    return f"""{open_script(root)}{_IS_HERE}
+for key in {" ".join(keys)}; do
+    if is_here "$key"; then echo "$key"; fi
+done"""
+
+
+def parse_here(printed: bytes) -> tuple[str, frozenset[str]]:
+    """Where the store is and which trees are here, as `here_script` printed it."""
+    root, *keys = printed.decode(errors="surrogateescape").splitlines()
+    return root, frozenset(keys)
 
 
 def remove_script(root: str, key: str | None, token: str) -> str:

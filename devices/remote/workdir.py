@@ -4,6 +4,7 @@ import re
 
 from devices.base import DeviceError
 from devices.remote.shell import Shell, quoted_path
+from devices.remote.tools import LIST_MISSING, lacking
 
 
 def prepare_workdir(shell: Shell, wanted: str) -> str:
@@ -14,9 +15,11 @@ def prepare_workdir(shell: Shell, wanted: str) -> str:
             f"{shell.device}: workdir {wanted!r} must be absolute or start with ~/, without colons"
         )
     done = shell.call(
+        f'missing=; {LIST_MISSING}; [ -z "$missing" ] || {{ echo "$missing"; exit 13; }}; '
         f"mkdir -p {quoted_path(wanted)} && cd {quoted_path(wanted)} && pwd -P || exit 10; "
         "probe=.probe.$$; trap 'rm -f \"$probe\"' EXIT; "
-        "printf '#!/bin/sh\\nexit 0\\n' >\"$probe\" || { df -Pk . | tail -n 1; exit 11; }; "
+        # Before version 9 Android has no /bin.
+        'printf \'#!%s\\nexit 0\\n\' "$(command -v sh)" >"$probe" || { df -Pk . | tail -n 1; exit 11; }; '
         'chmod +x "$probe" && "./$probe" || exit 12',
         attempted=f"prepare its work directory {wanted}",
     )
@@ -35,6 +38,8 @@ def prepare_workdir(shell: Shell, wanted: str) -> str:
                 f"{shell.device}: cannot write its work directory {wanted}: no space left there (0 bytes "
                 "free): make room, or set `workdir` in the device's file"
             )
+        case 13:
+            raise DeviceError(lacking(shell.device, printed.split()))
         case 12:
             raise DeviceError(
                 f"{shell.device}: programs do not run in its work directory {wanted} ({complained}): it is "

@@ -10,7 +10,7 @@ from harness.bundles.portable import MACHINES, portable_bundle
 from harness.bundles.wheel import wheel_bundle
 from harness.cache import Cache
 from harness.errors import UnsupportedError
-from harness.platforms import HOST, Platform
+from harness.platforms import ABIS, HOST, Platform
 from harness.runtimes import Runtime
 
 RUNS_32_BIT = {"aarch64": ("armv7l", "armv6l"), "armv7l": ("armv6l",), "x86_64": ("i686",)}
@@ -44,7 +44,9 @@ def bundle_for(
         if not platform.host:
             return portable_bundle(cache, runtime, version, platform)
     except UnsupportedError as error:
-        raise _impossible(cache, runtime, version, platform, of_name, [without_wheel, error]) from error
+        # Nobody expects a phone to have a Python.
+        reasons = [error] if platform.abis and not platform.interpreters else [without_wheel, error]
+        raise _impossible(cache, runtime, version, platform, of_name, reasons) from error
     if not of_name:
         raise without_wheel
     raise _impossible(cache, runtime, version, platform, of_name, [without_wheel])
@@ -68,19 +70,33 @@ def _impossible(
     reasons: Sequence[UnsupportedError],
 ) -> UnsupportedError:
     told = [str(reason) for reason in reasons]
-    advice = ADVICE
+    advice = _build_for(platform) if platform.abis else ADVICE
     if platform.arch in MACHINES and all(i.version != runtime.python for i in platform.interpreters):
         other = _with_preferred_python(cache, runtime, version, platform)
-        if other is None:
-            advice = f"install Python {runtime.python} there, or {ADVICE}"
-        else:
+        if other is not None:
             # It says what there is for the processor, where the others speak of their Pythons.
             told = [str(other)]
-    told += [f"the binary bundle {b.path} is of {b.info.version} for {b.info.platform}" for b in supplied]
+        elif not platform.abis:
+            advice = f"install Python {runtime.python} there, or {ADVICE}"
+    told += [f"the binary bundle {b.path} is of {b.info.version} for {_named(b, platform)}" for b in supplied]
     lacks = "has no wheel for" if platform.preferring(runtime.python) else "cannot be brought to"
     return UnsupportedError(
         f"{runtime.name} {version} {lacks} {platform.label}: {'; '.join(told)}. To measure it, {advice}"
     )
+
+
+def _named(bundle: Bundle, platform: Platform) -> str:
+    """What a supplied bundle is for, also in Android's words when `platform` is a phone."""
+    arch = bundle.info.platform.removeprefix("linux-")
+    abi = next((abi for abi, of_abi in ABIS.items() if of_abi == arch), None)
+    return f"{bundle.info.platform} ({abi})" if platform.abis and abi else bundle.info.platform
+
+
+def _build_for(phone: Platform) -> str:
+    """What to do where nothing runs on a phone."""
+    abi = next((abi for abi in phone.abis if abi in ABIS), None)
+    target = f" for linux-{ABIS[abi]} ({abi})" if abi else ""
+    return f"build a `binary` bundle{target} and supply it with --bundle DIR (docs/android.md)"
 
 
 def _with_preferred_python(

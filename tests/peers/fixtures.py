@@ -2,8 +2,12 @@
 
 import pytest
 
+from devices.remote.shell import Shell
+
 from .board import Board
 from .machine import Machine
+from .ssh_connections import connected
+from .ssh_devices import destination_of
 from .ssh_peer import SshPeer
 
 
@@ -11,6 +15,12 @@ from .ssh_peer import SshPeer
 def board():
     """One board for all tests of the session: a test leaves it as it was, or takes `own_board`."""
     yield from _started_and_stopped(Board)
+
+
+@pytest.fixture
+def board_shell(board):
+    with connected(destination_of(board, user="root")) as connection:
+        yield Shell("board", connection)
 
 
 @pytest.fixture(scope="session")

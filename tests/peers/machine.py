@@ -129,7 +129,7 @@ def built_image() -> Path:
 
 def _build_image(scratch: Path) -> None:
     root = scratch / "root"
-    userland.extract(root, more_packages=PACKAGES)
+    userland.extract(root, (*userland.PACKAGES, *PACKAGES))
     shutil.move(next(root.glob("boot/vmlinuz-*")), scratch / "kernel")
     modules = {path.stem: path.read_bytes() for path in root.glob("lib/modules/**/*.ko")}
     files = {f"modules/{name}.ko": (modules[name], 0o644) for name in MODULES}

@@ -1,4 +1,4 @@
-"""What tests of transfer share: `pytest_plugins = ["peers.shell_fixtures"]` in a test module."""
+"""What tests of connections, shells and transfer share: `pytest_plugins = ["peers.shell_fixtures"]`."""
 
 import pytest
 
@@ -7,11 +7,30 @@ from .shells import ODD_NAMES, Connected, make_tree, mounted
 from .sshd import Sshd
 
 
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home directory of ours with nothing in it, and no agent."""
+    folder = tmp_path / "a home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory):
     if Sshd.missing():
         pytest.skip(Sshd.missing())
     with Sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_sshd(tmp_path):
+    """A server for one test alone."""
+    if Sshd.missing():
+        pytest.skip(Sshd.missing())
+    with Sshd(tmp_path / "sshd") as server:
         yield server
 
 

@@ -11,7 +11,9 @@ import pytest
 from devices.remote.shell import Shell
 from devices.remote.store import Store
 from devices.ssh.connection import SshConnection
-from devices.ssh.routes import Destination, resolve
+from devices.ssh.routes import resolve
+
+from .ssh_devices import destination_of
 
 MIB = 1 << 20
 ODD_NAMES = ["a b", 'it\'s "quoted"', "two\nlines", "-rf", "ünï ☃", "$HOME", "*", "back\\slash", "n" * 200]
@@ -34,13 +36,7 @@ class Connected:
     """A shell on the sshd that counts its calls; `again` connects anew."""
 
     def __init__(self, sshd, port=None):
-        wanted = Destination(
-            host=sshd.host,
-            port=port or sshd.port,
-            user=sshd.user,
-            identity_file=str(sshd.identity_file),
-            known_hosts_file=str(sshd.known_hosts),
-        )
+        wanted = destination_of(sshd, port=port or sshd.port)
         # The proxy's port is not the one that is known.
         self.connection = SshConnection(
             "board", lambda: resolve("board", wanted), accept_new=port is not None

@@ -9,15 +9,21 @@ from devices.ssh.connection import SshConnection
 from devices.ssh.routes import Destination, resolve
 
 
+def destination_of(peer, **said):
+    """What a device file says to get to `peer`; `said` comes first."""
+    usual = {
+        "host": peer.host,
+        "port": peer.port,
+        "user": peer.user,
+        "identity_file": str(peer.identity_file),
+        "known_hosts_file": str(peer.known_hosts),
+    }
+    return Destination(**{**usual, **said})
+
+
 def device_on(peer, workdir, *, name="board", port=None, keepalive_s=1.0, silence_s=5.0, **settings):
     """A device, not opened, on `peer`; `port` may be a proxy's in front of it."""
-    destination = Destination(
-        host=peer.host,
-        port=port or peer.port,
-        user=peer.user,
-        identity_file=str(peer.identity_file),
-        known_hosts_file=str(peer.known_hosts),
-    )
+    destination = destination_of(peer, port=port or peer.port)
     connection = SshConnection(
         name,
         lambda: resolve(name, destination),

@@ -125,6 +125,10 @@ class SshPeer:
         given = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
         return ["ssh", "-F", "none", *given, "-p", str(self.port), f"{user or self.user}@{self.host}"]
 
+    def way_in(self) -> str:
+        """The command line by which a person gets in."""
+        return shlex.join(self.ssh_command())
+
     def run(self, *argv: str, user: str = "root", check: bool = True, timeout_s: float = 60):
         """Runs a command inside, through ssh; what it printed is in the result's stdout and stderr."""
         command = [*self.ssh_command(user), shlex.join(argv)]

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from devices.ssh.routes import Destination
 
+from .ssh_devices import destination_of
+
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
@@ -108,14 +110,7 @@ class Sshd:
 
     def destination(self, **said: Any) -> Destination:
         """What a device file says to get here; `said` comes first."""
-        usual = {
-            "host": self.host,
-            "port": self.port,
-            "user": self.user,
-            "identity_file": str(self.identity_file),
-            "known_hosts_file": str(self.known_hosts),
-        }
-        return Destination(**{**usual, **said})
+        return destination_of(self, **said)
 
     @property
     def _authorized(self) -> Path:

@@ -62,17 +62,17 @@ def missing_programs() -> str:
     return " ".join(absent)
 
 
-def built_tree() -> Path:
+def built_tree(packages: tuple[str, ...] = PACKAGES) -> Path:
     """The cached root directory; takes some seconds and the network the first time. Never write to it."""
-    key = {"packages": PACKAGES, "suite": SUITE, "recipe": RECIPE}
-    return Cache().entry("peers", key, lambda scratch: extract(scratch / "root")) / "root"
+    key = {"packages": packages, "suite": SUITE, "recipe": RECIPE}
+    return Cache().entry("peers", key, lambda scratch: extract(scratch / "root", packages)) / "root"
 
 
-def extract(root: Path, *, more_packages: tuple[str, ...] = ()) -> None:
+def extract(root: Path, packages: tuple[str, ...]) -> None:
     """Unpacks the packages to `root` and writes the accounts; runs no maintainer script."""
     command = [
         *("mmdebstrap", "--quiet", "--mode=root", "--variant=extract", "--arch=arm64", "--format=directory"),
-        *("--skip=check/qemu", "--include=" + ",".join((*PACKAGES, *more_packages))),
+        *("--skip=check/qemu", "--include=" + ",".join(packages)),
         *(f"--aptopt={line}" for line in _apt_network_options()),
         *(SUITE, str(root), *_mirrors()),
     ]

@@ -1,17 +1,17 @@
 """What a release of Android answers: read from tests/peers/android, put into a root as its /system."""
 
-import os
 import re
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import programs
+
 RECORDED = Path(__file__).parent.parent / "android"
 PROGRAMS = RECORDED / "bin"
 ANSWERS = "etc/answers"
 """Where, below /system, the programs find what to say."""
-PLACES = ("usr/bin", "bin", "usr/sbin", "sbin")
 _PROPERTY = re.compile(r"\[(.+?)\]: \[(.*)\]")
 
 
@@ -21,6 +21,8 @@ class Release:
 
     properties: Mapping[str, str]
     features: tuple[str, ...]
+    path: str
+    """The PATH of what adbd runs."""
     sys_files: Mapping[str, str]
     """Below /sys; those that end in `!` are readable for root only."""
     cpuinfo: str
@@ -29,6 +31,14 @@ class Release:
     """What `svc power stayon true` writes."""
     dumpsys: Mapping[str, str]
     toybox: tuple[str, ...]
+    """The commands of /system/bin that its toybox is."""
+    other_commands: tuple[str, ...]
+    """Those that are programs of their own, and stand in none of our PROGRAMS."""
+
+
+def releases() -> list[str]:
+    """What `read` takes."""
+    return sorted(path.parent.name for path in RECORDED.glob("*/properties"))
 
 
 def read(name: str) -> Release:
@@ -38,32 +48,29 @@ def read(name: str) -> Release:
     return Release(
         properties=dict(_PROPERTY.findall(_without_header(folder / "properties"))),
         features=tuple(constants["features"].split(",")),
+        path=constants["path"],
         sys_files={path: f"{value}\n" for path, value in _pairs(_without_header(folder / "sys")).items()},
         cpuinfo=_without_header(folder / "cpuinfo"),
         settings=_pairs(_without_header(folder / "settings_global")),
         plugged_any=int(constants["plugged_any"]),
         dumpsys={path.name: _without_header(path) for path in sorted((folder / "dumpsys").iterdir())},
         toybox=tuple(_without_header(folder / "toybox").split()),
+        other_commands=tuple(constants["other_commands"].split()),
     )
 
 
-def install(release: Release, system: Path, *, hidden: Collection[str] = (), root: Path = Path("/")) -> None:
-    """Write /system to the folder `system`: the programs, less the hidden, and what they answer.
-
-    Toybox's commands lead to the programs of the same name that `root` has.
-    """
-    programs = system / "bin"
-    programs.mkdir(parents=True)
-    for source in sorted(PROGRAMS.iterdir()):
-        if source.name not in hidden:
-            shutil.copyfile(source, programs / source.name)
-            (programs / source.name).chmod(0o755)
+def install(release: Release, root: Path, source: programs.Debian, *, hidden: Collection[str] = ()) -> None:
+    """Write /system and /lib below `root`: the programs, less the hidden, and what they answer."""
+    system = root / "system"
+    folder = system / "bin"
+    folder.mkdir(parents=True)
+    for program in sorted(PROGRAMS.iterdir()):
+        if program.name not in hidden:
+            shutil.copyfile(program, folder / program.name)
+            (folder / program.name).chmod(0o755)
     commands = [name for name in release.toybox if name not in hidden]
-    for name in (*commands, "sh"):
-        found = (f"{place}/{name}" for place in PLACES if os.path.lexists(root / place / name))
-        target = next(found, None)
-        if target is not None and not (programs / name).exists():
-            (programs / name).symlink_to(f"/{target}")
+    others = [name for name in release.other_commands if name not in hidden]
+    programs.install(source, (*commands, *others), root)
     answers = system / ANSWERS
     (answers / "dumpsys").mkdir(parents=True)
     (answers / "toybox").write_text("".join(f"{name}\n" for name in commands))

@@ -55,8 +55,10 @@ class Connection:
         finally:
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._socket.close()
+            try:
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+            finally:  # the device may be stopped meanwhile
+                self._socket.close()
 
     async def _admit(self) -> bool:
         hello = await self._link.receive()
@@ -68,6 +70,9 @@ class Connection:
             raise WireError(f"CNXN with version {hello.arg0:#x} and payloads of {hello.arg1} bytes")
         if not bytes(hello.data).startswith(b"host:"):
             raise WireError(f"CNXN from {bytes(hello.data)!r}")
+        if self._host.faults.take_tls():
+            await self._link.send(Message(command=b"STLS", arg0=VERSION_CHECKSUMS, arg1=0))
+            await self._link.receive()
         version = min(hello.arg0, self._host.version)
         max_payload = min(hello.arg1, self._host.max_payload)
         if not await self._is_authorised():

@@ -192,7 +192,8 @@ class AdbDevice:
     def _start_services(self) -> None:
         self._control, theirs = socket.socketpair()
         top = Path(__file__).parents[len(services.__name__.split(".")) - 1]
-        words = [str(self.phone.init_pid), ",".join(self.phone.namespaces), str(self.phone.uid)]
+        phone = self.phone
+        words = [str(phone.init_pid), ",".join(phone.namespaces), str(phone.uid), phone.path_variable]
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-s", "-m", services.__name__, *words],

@@ -25,6 +25,7 @@ class Faults:
         self._until_drop: dict[str, int | None] = {"received": None, "sent": None}
         self._no_space_after: int | None = None
         self._output_ends_after: int | None = None
+        self._wants_tls = False
 
     def clear(self) -> None:
         """Everything works again."""
@@ -52,6 +53,15 @@ class Faults:
     def truncate_output_after(self, count: int) -> None:
         """The next shell or exec service ends after so many bytes, without an exit code."""
         self._output_ends_after = count
+
+    def want_tls(self) -> None:
+        """The next connection is asked for TLS, as a phone that was paired over Wi-Fi does; none is there."""
+        self._wants_tls = True
+
+    def take_tls(self) -> bool:
+        """For the connection that begins now."""
+        wanted, self._wants_tls = self._wants_tls, False
+        return wanted
 
     def take_no_space(self) -> int | None:
         """For the sync session that begins now."""

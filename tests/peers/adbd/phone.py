@@ -1,7 +1,7 @@
 """The inside of the phone: a root of its own in namespaces of its own, in which commands are real.
 
-It has this machine's programs under Android's names, a writable /data, an /sdcard from which nothing can be
-run, a /sys of its own, and sees no processes but its own. It needs root.
+It has Android's shell and commands (programs.py), a writable /data, an /sdcard from which nothing can be run,
+a /sys of its own, and sees no processes and no programs but its own. It needs root.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from . import android
+from .programs import Debian
 
 INIT = Path(__file__).with_name("phone_init.sh")
 SHELL_UID = 2000
@@ -35,6 +36,8 @@ class Userland(Protocol):
     uid: int
     features: tuple[str, ...]
     properties: Mapping[str, str]
+    path_variable: str
+    """The PATH that commands have."""
 
     @property
     def init_pid(self) -> int:
@@ -58,10 +61,13 @@ class Phone:
     """A phone of a release in tests/peers/android.
 
     `properties` replace those of the release, `hidden` are commands it does not have, `data_bytes` is the
-    size of /data, which then forgets all at a reboot. `uid` 0 is a phone whose adbd runs as root.
+    size of /data, which then forgets all at a reboot. `uid` 0 is a phone whose adbd runs as root. With
+    `has_bin=False` there is no /bin that leads to /system/bin, as before Android 9.
     """
 
     namespaces = ("mnt", "pid")
+    unshared = ("--mount", "--pid", "--ipc", "--uts")
+    binfmt = ""
 
     def __init__(
         self,
@@ -71,20 +77,25 @@ class Phone:
         hidden: Collection[str] = (),
         data_bytes: int | None = None,
         uid: int = SHELL_UID,
+        has_bin: bool = True,
     ) -> None:
         self.release = android.read(release)
         self.features = self.release.features
+        self.path_variable = self.release.path
         self.properties = {**self.release.properties, **(properties or {})}
         self.uid = uid
+        programs = self._programs()
         self.private = Path(tempfile.mkdtemp(prefix="phone-"))
         self._data_bytes = data_bytes
         self._process: subprocess.Popen[bytes] | None = None
-        self._make(hidden)
+        self._make(programs, hidden, has_bin=has_bin)
 
     @staticmethod
     def missing() -> str:
         """What this machine lacks to run one; empty when nothing."""
-        return "" if os.geteuid() == 0 and shutil.which("unshare") else "root's rights and unshare"
+        rights = () if os.geteuid() == 0 else ("root's rights",)
+        absent = (name for name in ("mksh", "toybox", "unshare") if not shutil.which(name))
+        return " ".join((*rights, *absent))
 
     @property
     def init_pid(self) -> int:
@@ -104,11 +115,10 @@ class Phone:
     def boot(self) -> None:
         assert self._process is None, "the phone is on"
         (self.private / "boot_id").write_text(f"{uuid.uuid4()}\n")
-        namespaces = ("--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
-        init = ("sh", INIT, self.private, str(self._data_bytes or ""))
+        init = ("sh", INIT, self.private, str(self._data_bytes or ""), self.binfmt)
         with (self.private / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["unshare", *namespaces, "--", *init],
+                ["unshare", *self.unshared, "--fork", "--kill-child", "--", *init],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -116,6 +126,10 @@ class Phone:
                 start_new_session=True,
             )
         with self._process.stdout as said:
+            if said.readline() == b"in namespaces\n":
+                self._map_ids(self._process.pid)
+                self._process.stdin.write(b"ids are mapped\n")
+                self._process.stdin.flush()
             if said.readline() != b"ready\n":
                 log = (self.private / "log").read_text(errors="replace")
                 self.halt()
@@ -136,14 +150,26 @@ class Phone:
         self.halt()
         shutil.rmtree(self.private, ignore_errors=True)
 
-    def _make(self, hidden: Collection[str]) -> None:
+    def _programs(self) -> Debian:
+        """Where its shell and commands are from."""
+        return Debian()
+
+    def _cpuinfo(self) -> str:
+        return self.release.cpuinfo
+
+    def _map_ids(self, pid: int) -> None:
+        """Give the users inside their ids; they are this machine's."""
+
+    def _make(self, programs: Debian, hidden: Collection[str], *, has_bin: bool) -> None:
         self.private.chmod(0o755)
         for name in ("root", "etc", "data", "sdcard", "sys"):
             (self.private / name).mkdir()
         for name, text in ACCOUNTS.items():
             (self.private / "etc" / name).write_text(text)
-        (self.private / "cpuinfo").write_text(self.release.cpuinfo)
-        android.install(self.release, self.private / "system", hidden=hidden)
+        (self.private / "cpuinfo").write_text(self._cpuinfo())
+        if has_bin:
+            (self.private / "has_bin").touch()
+        android.install(self.release, self.private, programs, hidden=hidden)
         android.write_properties(self.properties, self.private / "system")
         android.write_sys(self.release.sys_files, self.private / "sys")
         data = self.private / "data"

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import adbutils
 
-GOOGLE_ADB = Path(adbutils.adb_path())
+GOOGLE_ADB = Path(adbutils.__file__).with_name("binaries") / "adb"
+"""The one that adbutils carries; what it runs by itself is the machine's own, where there is one."""
 DEBIAN_ADB = Path("/usr/bin/adb")
 
 
@@ -64,7 +65,8 @@ class AdbServer:
             self._client("keygen", str(self.key))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.program, "server", "nodaemon"],
+                # It ends with us, however that is.
+                ["setpriv", "--pdeathsig", "TERM", self.program, "server", "nodaemon"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

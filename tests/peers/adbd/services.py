@@ -3,7 +3,7 @@
 It enters the phone's namespaces, so that paths, processes, users and errors are the phone's own, and takes a
 socket for each service over its standard input. All is imported before it enters: the phone has no Python.
 
-    python -m peers.adbd.services PID NAMESPACE[,NAMESPACE...] UID
+    python -m peers.adbd.services PID NAMESPACE[,NAMESPACE...] UID PATH
 """
 
 import ctypes
@@ -29,7 +29,7 @@ def request(service: str, *, no_space_after: int | None) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def main(pid: int, namespaces: list[str], uid: int) -> None:
+def main(pid: int, namespaces: list[str], uid: int, path: str) -> None:
     """Fork for every socket that comes in, to the end of standard input."""
     control = socket.socket(fileno=os.dup(0))
     enter(pid, namespaces)
@@ -45,7 +45,7 @@ def main(pid: int, namespaces: list[str], uid: int) -> None:
             os.close(0)
             os.open("/dev/null", os.O_RDWR)
             with socket.socket(fileno=descriptors[0]) as stream:
-                _serve(stream, uid)
+                _serve(stream, uid, path)
             os._exit(0)
         os.close(descriptors[0])
 
@@ -65,7 +65,7 @@ def enter(pid: int, namespaces: list[str]) -> None:
     os.close(root)
 
 
-def _serve(stream: socket.socket, uid: int) -> None:
+def _serve(stream: socket.socket, uid: int, path: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         os.setgroups(GROUPS)
@@ -77,7 +77,7 @@ def _serve(stream: socket.socket, uid: int) -> None:
         if service.startswith("sync:"):
             sync.serve(stream, no_space_after=asked["no_space_after"])
         else:
-            shell.serve(stream, service)
+            shell.serve(stream, service, path)
     except (ConnectionError, EOFError):
         pass  # the client has gone
     except BaseException:  # noqa: BLE001 - a forked child must not run its parent's code
@@ -93,4 +93,4 @@ def _exactly(stream: socket.socket, count: int) -> bytes:
 
 if __name__ == "__main__":
     os.chdir(Path("/"))
-    main(int(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3]))
+    main(int(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3]), sys.argv[4])

@@ -11,13 +11,13 @@ import signal
 import socket
 import struct
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 PACKET = struct.Struct("<BI")
 CHUNK_BYTES = 64 * 1024
 ENVIRONMENT = {
-    "PATH": "/product/bin:/system/bin:/system/xbin:/vendor/bin",
     "ANDROID_DATA": "/data",
     "ANDROID_ROOT": "/system",
     "EXTERNAL_STORAGE": "/sdcard",
@@ -29,13 +29,13 @@ ENVIRONMENT = {
 }
 
 
-def serve(client: socket.socket, service: str) -> None:
-    """Run the service's command to its end, or until the client hangs up."""
+def serve(client: socket.socket, service: str, path: str) -> None:
+    """Run the service's command, with `path` for PATH, to its end or until the client hangs up."""
     name, _, command = service.partition(":")
     options = name.split(",")
     terminal = next((word[5:] for word in options if word.startswith("TERM=")), "dumb")
     session = Session(client, protocol="v2" in options)
-    session.run(command, terminal)
+    session.run(command, {**ENVIRONMENT, "PATH": path, "TERM": terminal})
 
 
 class Session:
@@ -54,7 +54,7 @@ class Session:
         if protocol:
             self._open_outputs[self._our_errors] = STDERR
 
-    def run(self, command: str, terminal: str) -> None:
+    def run(self, command: str, environment: Mapping[str, str]) -> None:
         """Returns when all has been said."""
         child = subprocess.Popen(
             # Not one word: it would be the shell's standard input that is read.
@@ -63,7 +63,7 @@ class Session:
             stdout=self._theirs,
             stderr=self._their_errors if self._protocol else self._theirs,
             cwd="/",
-            env={**ENVIRONMENT, "TERM": terminal},
+            env=environment,
             start_new_session=True,
         )
         self._theirs.close()

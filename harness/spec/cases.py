@@ -1,0 +1,84 @@
+"""What is measured: models and cases, and what their owner knows and asks of them."""
+
+from typing import Literal
+
+from harness.spec.base import Frozen
+
+PRECISIONS = ("fp32", "fp16", "bf16", "w8", "w4", "int8")
+Precision = Literal["fp32", "fp16", "bf16", "w8", "w4", "int8"]
+
+
+class TensorSpec(Frozen, frozen=True, kw_only=True):
+    """Name, shape and numpy dtype name of one input or output."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+class ParityLimits(Frozen, frozen=True, kw_only=True):
+    """Thresholds an output must hold; None takes the precision's default (see harness/parity.py)."""
+
+    max_rel: float | None = None
+    cosine: float | None = None
+    snr_db: float | None = None
+    top_k: float | None = None
+
+
+class Budget(Frozen, frozen=True, kw_only=True):
+    """Ceilings a model's owner declares in the zoo; None means no ceiling."""
+
+    latency_ms: float | None = None
+    peak_rss_mib: float | None = None
+
+
+class Model(Frozen, frozen=True, kw_only=True):
+    """A network with named, typed inputs and a realistic feed for each, as the zoo describes it."""
+
+    name: str
+    source: str
+    sha256: str
+    feed: str
+    inputs: tuple[TensorSpec, ...]
+    constants: dict[str, int | float] = {}
+    task: Literal["detector", "classifier", "sequence", "other"] = "other"
+    license: str = ""
+    default: bool = True
+    feed_source: str | None = None
+    feed_sha256: str | None = None
+    parity: dict[str, ParityLimits] = {}
+    budget: Budget = Budget()
+
+
+class Case(Frozen, frozen=True, kw_only=True, order=True):
+    """What is measured: model x runtime x precision x threads x backend."""
+
+    model: str
+    runtime: str
+    runtime_version: str
+    precision: Precision
+    threads: int
+    backend: str = "cpu"
+
+    @property
+    def engine(self) -> str:
+        """Runtime at its version, as users write it: `ncnn@1.0.20261020`."""
+        return f"{self.runtime}@{self.runtime_version}"
+
+    @property
+    def key(self) -> str:
+        """Stable identity across runs; the history is joined on it."""
+        return "/".join(
+            (self.model, self.engine, self.precision, f"t{self.threads}", self.backend),
+        )
+
+
+class Expectation(Frozen, frozen=True, kw_only=True):
+    """A known deviation: what is wrong, why, and what proves it."""
+
+    model: str
+    runtime: str
+    precision: Precision
+    expect: Literal["unsupported", "crashed", "timeout", "failed", "parity"]
+    reason: str
+    evidence: str

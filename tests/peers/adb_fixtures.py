@@ -1,0 +1,19 @@
+"""Both ways to test phones as fixtures: `pytest_plugins = ["peers.adb_fixtures"]` in a test module."""
+
+import pytest
+
+from .adb_devices import TRANSPORTS
+from .adbd.server import GOOGLE_ADB, AdbServer
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request):
+    """Each test once through an adb server and once without."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server of the module's own; its key is also what is used without it."""
+    with AdbServer(tmp_path_factory.mktemp("adb"), GOOGLE_ADB) as started:
+        yield started
