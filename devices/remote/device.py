@@ -4,17 +4,17 @@ import hashlib
 import logging
 import posixpath
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from devices.base import Completed, DeviceAwayError, DeviceError, Progress, TransientDeviceError
+from devices.base import Completed, DeviceError, Progress, TransientDeviceError
 from devices.driver import Driver
 from devices.facts import Facts
 from devices.lock import DeviceLock
 from devices.remote import commands, files, snapshot
 from devices.remote.governor import Governor
 from devices.remote.kept import SUFFIX, KeptSettings, MakeKept
+from devices.remote.line import Line
 from devices.remote.lock import RemoteLock
 from devices.remote.settings import RemoteSettings
 from devices.remote.shell import Shell, quote
@@ -57,6 +57,7 @@ class RemoteDevice(Driver):
         self.settings = settings
         self.transport = transport
         self.shell = Shell(name, transport)
+        self._line = Line(name, transport)
         self._senses = senses
         self._store: Store | None = None
         self._make_kept = kept
@@ -65,8 +66,6 @@ class RemoteDevice(Driver):
         self._host_lock: DeviceLock | None = None
         self._facts: Facts | None = None
         self._opened = False
-        self._was_connected = False
-        self._gave_up = False
 
     def reach(self) -> None:
         """Connect and log in unless that is done; no lock, nothing written.
@@ -74,14 +73,7 @@ class RemoteDevice(Driver):
         Raises DeviceError, TransientDeviceError. The first attempt is one attempt; a device that was there
         before is waited for.
         """
-        if self.transport.connected:
-            return
-        if not self._was_connected:
-            self.transport.connect()
-            self._was_connected = True
-            return
-        self._connect_again(self.settings.patience_s)
-        if self._opened:
+        if self._line.reach(self.settings.patience_s) and self._opened:
             try:
                 self._settle()
             except BaseException:
@@ -118,8 +110,7 @@ class RemoteDevice(Driver):
                 host_lock.release()
             except OSError as error:
                 _log.warning("%s: %s", self.name, error)
-        self.transport.close()
-        self._was_connected = self._gave_up = False
+        self._line.close()
         self._store = None
 
     def run(
@@ -286,38 +277,15 @@ class RemoteDevice(Driver):
             return
         patience_s = min(CLOSING_PATIENCE_S, self.settings.patience_s)
         try:
-            if not self.transport.connected:
-                self._connect_again(patience_s)
+            self._line.reach(patience_s)
             try:
                 self._kept.end()
             except TransientDeviceError:
                 # The line may have been dead for long without anybody having used it.
-                self._connect_again(patience_s)
+                self._line.reach(patience_s)
                 self._kept.end()
         except DeviceError as error:
             _log.warning("%s: its %s could not be put back: %s", self.name, names, error)
-
-    def _connect_again(self, patience_s: float) -> None:
-        _log.warning("%s: the connection was lost, connecting to %s again", self.name, self.transport.address)
-        began = time.monotonic()
-        patience_s = 0.0 if self._gave_up else patience_s
-        pause_s = 0.5
-        while True:
-            try:
-                self.transport.connect()
-            except TransientDeviceError as error:
-                away = time.monotonic() - began
-                if away + pause_s > patience_s:
-                    # From now on one attempt per call: it may come back, but nobody waits for it again.
-                    waited = "before" if self._gave_up else f"for {away:.0f} s"
-                    self._gave_up = True
-                    raise DeviceAwayError(f"{error} (it was waited for in vain, {waited})") from error
-                time.sleep(pause_s)
-                pause_s = min(5.0, pause_s * 2)
-            else:
-                self._gave_up = False
-                _log.warning("%s: connected again after %.1f s", self.name, time.monotonic() - began)
-                return
 
 
 def _listed(cpus: Sequence[int] | set[int]) -> str:
