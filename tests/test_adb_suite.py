@@ -1,4 +1,6 @@
-"""A pytest session on an emulated arm64 phone: portable bundles through Google's adb, end to end."""
+"""pytest sessions on an emulated arm64 phone, through Google's adb and without, end to end."""
+
+import shutil
 
 import pytest
 from peers.adbd.arm_phone import ArmPhone
@@ -6,28 +8,72 @@ from peers.adbd.device import AdbDevice
 from peers.adbd.server import GOOGLE_ADB, AdbServer
 from projects import Project, private_environment
 
+from harness.bundles.compilers import abi_named
+from harness.bundles.native import native_bundle
+from harness.cache import Cache
+from harness.runtimes import RUNTIMES
+
 pytestmark = [
     pytest.mark.skipif(bool(ArmPhone.missing()), reason=f"the phone needs {ArmPhone.missing()}"),
 ]
 
+NCNN = RUNTIMES["ncnn"]
 ASKED = ("--model", "ppocr_cls", "--precision", "fp32", "--effort", "quick")
 FILE = """
 driver = "adb"
 serial = "{}"
-server_port = {}
+transport = "{}"
+{}
 emulated = true
 """
 
 
-def test_an_arm64_phone_is_measured_with_a_python_of_our_own_and_its_outputs_are_right(tmp_path):
-    project = Project(tmp_path, private_environment(tmp_path))
-    with AdbServer(tmp_path / "adb", GOOGLE_ADB) as server, AdbDevice(ArmPhone()) as phone:
-        (project.root / "pixel7.toml").write_text(FILE.format(phone.serial, server.port))
-        session = project.pytest("--runtime", "onnxruntime,ncnn", *ASKED, device="pixel7")
-    assert session.exit_code == 0, session.printed
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """`measured(*options)`: a session on an arm64 phone that all tests share, its project emptied before."""
+    root = tmp_path_factory.mktemp("project")
+    project = Project(root, private_environment(root))
+    with AdbServer(root / "adb", GOOGLE_ADB) as server, AdbDevice(ArmPhone()) as phone:
+        files = {"server": f"server_port = {server.port}", "direct": f'key_file = "{server.key}"'}
+        for transport, line in files.items():
+            (project.root / f"by_{transport}.toml").write_text(FILE.format(phone.serial, transport, line))
+
+        def session(device, *options):
+            shutil.rmtree(project.results, ignore_errors=True)
+            done = project.pytest(*options, *ASKED, device=device)
+            assert done.exit_code == 0, done.printed
+            return done
+
+        yield session
+
+
+def assert_right(measurement, kind):
+    assert (measurement.status, measurement.emulated) == ("measured", True), measurement.reason
+    assert measurement.parity.ok
+    assert measurement.parity.worst("cosine") > 0.999999
+    facts = measurement.facts
+    assert (facts["driver"], facts["arch"], facts["os"]) == ("adb", "aarch64", "Android")
+    assert measurement.bundle.kind == kind
+
+
+def test_an_arm64_phone_is_measured_with_a_python_of_our_own_and_its_outputs_are_right(measured):
+    session = measured("by_server", "--runtime", "onnxruntime,ncnn")
     assert {done.case.runtime for done in session.measurements} == {"onnxruntime", "ncnn"}
     for done in session.measurements:
-        assert (done.status, done.parity.ok, done.emulated) == ("measured", True, True), done.reason
-        assert (done.facts["driver"], done.facts["arch"], done.facts["os"]) == ("adb", "aarch64", "Android")
-        assert done.bundle.kind == "portable"
-    assert "on pixel7 (emulated)" in session.printed
+        assert_right(done, "portable")
+    assert "on by_server (emulated)" in session.printed
+
+
+def test_an_arm64_phone_is_measured_with_a_static_runner_and_no_adb_server(measured):
+    bundle = native_bundle(Cache(), NCNN, NCNN.default_version, abi_named("arm64-v8a"), lambda *_: None)
+    session = measured("by_direct", "--runtime", "ncnn", "--bundle", bundle.path)
+    (done,) = session.measurements
+    assert_right(done, "binary")
+    assert done.content_bytes_sent > 0
+
+
+def test_what_an_arm64_phone_has_is_not_sent_again(measured):
+    measured("by_server", "--runtime", "ncnn")
+    (done,) = measured("by_direct", "--runtime", "ncnn").measurements
+    assert_right(done, "portable")
+    assert done.content_bytes_sent == 0
