@@ -41,7 +41,7 @@ def test_by_hand_the_phone_runs_a_command_and_ends_with_it(tmp_path, release):
     printed, _ = done.communicate(timeout=60)
     assert done.returncode == 7
     assert 'driver = "adb"' in printed
-    assert "emulated = false" in printed
+    assert "emulated = true" in printed
     assert (tmp_path / "adb/.android/adbkey").exists()
     assert not (tmp_path / "phone.toml").exists()
 

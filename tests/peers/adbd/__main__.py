@@ -47,7 +47,7 @@ class ServedPhone:
             'driver = "adb"\n'
             f'serial = "{self._phone.serial}"\n'
             f"server_port = {self._server.port}\n"
-            f"emulated = {str(self._phone_class is ArmPhone).lower()}\n"
+            "emulated = true\n"
         )
 
     def way_in(self) -> str:
