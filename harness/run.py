@@ -88,6 +88,21 @@ class Run:
                 self._cache, self.plan.zoo, self.plan.base, wanted, supplied=self._supplied, report=report
             )
         )
+        self._note_unused(wanted)
+
+    def _note_unused(self, wanted: Sequence[Wanted]) -> None:
+        """A bundle of the user's that fits nothing on a device is most likely for another ABI or version."""
+        remote = [one for one in wanted if not one.platform.host]
+        for bundle in self._supplied:
+            info = bundle.info
+            meant = [one for one in remote if one.case.runtime == info.runtime]
+            made = [done for one in meant if isinstance(done := self._outcomes.get(one), Ready)]
+            if made and all(done.bundle.digest != bundle.digest for done in made):
+                what = f"{info.runtime}@{info.version} for {info.platform}"
+                self._note(
+                    f"the bundle {bundle.path} ({what}) fits no case on {meant[0].platform.label}: what was "
+                    "measured there ran from others"
+                )
 
     @property
     def built(self) -> Sequence[str]:

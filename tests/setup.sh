@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beyond Python packages: uv when it is missing, and the real peers the tests
 # talk to (Chromium reads the report, PostgreSQL keeps the history, an emulated board takes SSH, a test phone
-# with Android's shell and commands takes adb).
+# with Android's shell and commands takes adb, a software driver computes for a GPU).
 # With the argument `machine`, also what a whole emulated machine needs. Safe to run again.
 set -eu
 
@@ -28,6 +28,8 @@ need gcc /usr/bin/gcc
 need gcc-aarch64-linux-gnu /usr/bin/aarch64-linux-gnu-gcc
 need libc6-dev /usr/include/stdio.h
 need libc6-dev-arm64-cross /usr/aarch64-linux-gnu/include/stdio.h
+need libvulkan1 /usr/lib/*-linux-gnu/libvulkan.so.1
+need mesa-vulkan-drivers /usr/share/vulkan/icd.d/lvp_icd.*.json
 need mksh /usr/bin/mksh
 need mmdebstrap /usr/bin/mmdebstrap
 need openssh-client /usr/bin/ssh /usr/bin/ssh-keygen

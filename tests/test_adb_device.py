@@ -64,6 +64,9 @@ def test_ten_megabytes_of_output_come_back(device):
 def test_stdin_arrives_and_a_command_that_does_not_read_it_is_no_error(device):
     assert device.run(["wc", "-c"], stdin=b"x" * MIB).stdout.split() == [b"1048576"]
     assert device.run(["true"], stdin=b"x" * (8 * MIB)).exit_code == 0
+    says = ["sh", "-c", "head -c 2000000 /dev/zero; exit 3"]
+    done = device.run(says, stdin=b"x" * (32 * MIB))
+    assert (done.exit_code, len(done.stdout)) == (3, 2_000_000)
 
 
 def test_a_command_that_is_silent_for_twelve_seconds_is_waited_for(device):
@@ -142,6 +145,15 @@ def test_a_phone_that_reboots_is_waited_for(device, phone, tmp_path):
     assert device.run(["echo", "up"]).stdout == b"up\n"
     device.pull(device.stage(tree, "d" * 64), tmp_path / "back")
     assert contents(tmp_path / "back") == contents(tree)
+
+
+def test_a_phone_whose_android_is_still_starting_is_waited_for(transport, server):
+    with AdbDevice(Phone(properties={"sys.boot_completed": ""})) as phone:
+        with pytest.raises(TransientDeviceError, match="is still starting Android: wait until it is up"):
+            device_on(transport, server, phone).open()
+        phone.phone.has_started()
+        with device_on(transport, server, phone) as device:
+            assert device.run(["echo", "up"]).stdout == b"up\n"
 
 
 def test_a_phone_that_stays_away_is_waited_for_once(transport, server, phone):

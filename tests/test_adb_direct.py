@@ -10,7 +10,7 @@ import time
 import adbutils
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from peers.adb_devices import connection_on
 from peers.adbd.auth import Authority
 from peers.adbd.device import AdbDevice
@@ -132,8 +132,15 @@ def test_a_key_file_that_cannot_be_used_is_named(asking_phone, home):
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
+    long = rsa.generate_private_key(public_exponent=65537, key_size=4096)
+    (home / "long").write_bytes(
+        long.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
     for name, told in (
         ("nowhere", "No such file"),
+        ("long", "has 4096 bits, and adb's keys have 2048"),
         ("text", "no PEM without a passphrase"),
         ("elliptic", "no RSA key"),
     ):

@@ -26,6 +26,12 @@ def test_no_phone_and_an_unknown_one_are_told_apart(server, serial, told):
         AdbServerConnection("pixel", serial, server_port=server.port).connect()
 
 
+def test_a_server_on_another_machine_that_is_down_is_not_started_here():
+    connection = AdbServerConnection("pixel", None, server_host="127.0.0.2", server_port=1)
+    with pytest.raises(TransientDeviceError, match=r"no adb server at 127\.0\.0\.2:1: start it there"):
+        connection.connect()
+
+
 def test_two_phones_and_no_serial_is_an_error_that_lists_them(server):
     with AdbDevice() as one, AdbDevice() as other:
         for phone in (one, other):

@@ -340,6 +340,7 @@ def test_several_inputs_and_outputs_keep_the_jobs_order_and_types(device, native
         ({"schema": 2}, None, "job.json has schema 2, this runner knows 1"),
         ({"runtime": "mnn"}, None, "this runner has no backend for runtime 'mnn', it has: ncnn"),
         ({"backend": "gpu"}, None, "this runner computes on the cpu, the job asks for 'gpu'"),
+        ({"backend": "vulkan"}, "load", "ncnn is built without Vulkan; docs/android.md says how"),
         ({"options": {"batch_axes": [1]}}, None, "of shape (1, 2, 3, 4) has no batch axis 1 of size one"),
         ({"files": {"param": "nowhere.param", "bin": "x"}}, "load", "cannot load the param file (code -1)"),
         ({"files": {"bin": "x"}}, "load", "the job names no param file"),

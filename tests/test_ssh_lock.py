@@ -155,6 +155,17 @@ def test_taking_over_kills_nothing_but_the_holder_of_the_lock(server, tmp_path):
             bystander.wait()
 
 
+def test_what_others_wrote_as_the_holder_is_never_run(server, tmp_path):
+    with session(server) as first, session(server) as second:
+        assert first.acquire()
+        machine = second._session.partition("-")[0]
+        told = f"{machine}-999999-1-$(touch${{IFS}}{tmp_path}/run)"
+        (server.folder / "pocketbench/holder").write_text(f"{told} 1 somebody\n")
+        with pytest.raises(TransientDeviceError, match="held by somebody"):
+            second.acquire()
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_holder_that_is_about_to_sign_is_another_session(server):
     with session(server) as first, session(server) as second:
         assert first.acquire()

@@ -63,6 +63,7 @@ class AdbDirectConnection(AdbTransport):
             raise
         self._link = Link(wire, pipe)
         self._connected = True
+        self._check_is_up()
 
     def close(self) -> None:
         """Hang up; never raises."""

@@ -22,6 +22,9 @@ VENDOR_KEYS = "ADB_VENDOR_KEYS"
 """Environment variable: more keys, files or folders of `*.adb_key`."""
 
 
+KEY_BITS = 2048
+
+
 class KeyFileError(Exception):
     """A file is no private key that can be read; the text says which and why."""
 
@@ -39,6 +42,8 @@ class Key:
             raise KeyFileError(f"{path} is no private key that can be read ({reason})") from error
         if not isinstance(key, rsa.RSAPrivateKey):
             raise KeyFileError(f"{path} is no RSA key, which is all that adb uses")
+        if key.key_size != KEY_BITS:
+            raise KeyFileError(f"{path} has {key.key_size} bits, and adb's keys have {KEY_BITS}")
         self._key = key
 
     def sign(self, token: bytes) -> bytes:
@@ -58,8 +63,11 @@ def load_keys(key_file: str | None = None) -> list[Key]:
     if key_file is not None:
         return [Key(Path(key_file).expanduser())]
     own = Path("~/.android/adbkey").expanduser()
-    if not own.exists():
-        make_key(own)
+    try:
+        if not own.exists():
+            make_key(own)
+    except OSError as error:  # a folder that an adb of root's has made
+        raise KeyFileError(f"{own} cannot be read ({error.strerror})") from error
     return [Key(own), *_vendor_keys()]
 
 
@@ -82,7 +90,11 @@ def make_key(path: Path) -> None:
 def _vendor_keys() -> Iterator[Key]:
     for name in filter(None, os.environ.get(VENDOR_KEYS, "").split(os.pathsep)):
         path = Path(name)
-        for file in sorted(path.glob("*.adb_key")) if path.is_dir() else [path]:
+        try:
+            files = sorted(path.glob("*.adb_key")) if path.is_dir() else [path]
+        except OSError:
+            files = [path]  # which cannot be read either, and is told
+        for file in files:
             try:
                 yield Key(file)
             except KeyFileError as error:

@@ -4,6 +4,8 @@ adbutils carries the server, which is started when none runs. What it offers for
 code without v2, no stdin), so commands go over a stream. Source: AOSP, packages/modules/adb/SERVICES.TXT.
 """
 
+from collections.abc import Sequence
+
 import adbutils
 
 from devices.adb import smart_socket
@@ -17,6 +19,7 @@ from devices.adb.transport import (
 )
 from devices.base import DeviceError, TransientDeviceError
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _REFUSED = "closed"
 """What a server says of a service that the device itself does not open."""
 
@@ -38,25 +41,43 @@ class AdbServerConnection(AdbTransport):
         self.close()
         said = ""
         try:
-            if not smart_socket.answers(*self._place):
-                smart_socket.start(self._place[1])
+            self._start_unless_there()
             if self._wanted and ":" in self._wanted:
                 said = self._client.connect(self._wanted, timeout=CONNECT_TIMEOUT_S)
             states = {found.serial: found.state for found in self._client.list()}
             serial = self._wanted or self._only(states)
             state = states.get(serial)
-            # Asked of one that is there alone: of another, servers tell no features.
-            features = self._client.device(serial).get_features() if state == "device" else ""
         except (adbutils.AdbError, OSError) as error:
             raise TransientDeviceError(
                 f"{self.device}: the adb server does not answer ({error}): `adb kill-server` and try again"
             ) from error
         if state is None:
             raise self._missing(serial, states, said)
-        self._check(serial, state=state, features=features.split(","))
+        self._check(serial, state=state, features=self._features(serial) if state == "device" else ())
         self._serial = serial
         self.address = _address(serial)
         self._connected = True
+        self._check_is_up()
+
+    def _start_unless_there(self) -> None:
+        """Raises TransientDeviceError, OSError."""
+        if smart_socket.answers(*self._place):
+            return
+        host, port = self._place
+        if host not in LOOPBACK:
+            raise TransientDeviceError(
+                f"{self.device}: no adb server at {host}:{port}: start it there (`adb -a start-server`), or "
+                "correct `server_host` in the device's file"
+            )
+        smart_socket.start(port)
+
+    def _features(self, serial: str) -> Sequence[str]:
+        # Asked of one that is there alone: of another, servers tell no features.
+        try:
+            features: str = self._client.device(serial).get_features()
+        except (adbutils.AdbError, OSError) as error:
+            raise self._missing(serial, {}, str(error)) from error
+        return features.split(",")
 
     def _open_service(self, service: bytes) -> Stream:
         try:

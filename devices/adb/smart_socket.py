@@ -64,21 +64,27 @@ class SocketStream:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._socket.settimeout(0)
+        self._takes = True
 
     def wait(self, *, to_send: bool, timeout_s: float) -> None:
         """See Stream.wait."""
         waiting = select.poll()
-        waiting.register(self._socket, select.POLLIN | (select.POLLOUT if to_send else 0))
+        waiting.register(self._socket, select.POLLIN | (select.POLLOUT if to_send and self._takes else 0))
         waiting.poll(timeout_s * 1000)
 
     def send(self, parts: Sequence[memoryview]) -> int:
         """See Stream.send."""
+        if not self._takes:
+            return 0
         try:
             return self._socket.sendmsg(parts)
         except BlockingIOError:
             return 0
-        except OSError as error:
-            raise StreamLostError(error.strerror or str(error)) from error
+        except OSError:
+            # A command may end without having read all of it. What it said last is still to be received, and
+            # where nothing is, receiving tells why.
+            self._takes = False
+            return 0
 
     def receive(self) -> bytes:
         """See Stream.receive."""

@@ -135,6 +135,23 @@ class AdbTransport(ABC):
                 "Android 7 or newer is needed"
             )
 
+    def _check_is_up(self) -> None:
+        """adbd answers long before Android does, and nothing is as busy as a phone that starts.
+
+        Raises TransientDeviceError.
+        """
+        try:
+            done = self.execute("getprop sys.boot_completed", timeout_s=OPEN_TIMEOUT_S)
+            # Whatever has no getprop is no Android, and up.
+            is_up = done.exit_code != 0 or done.stdout.strip() == b"1"
+        except NotFinishedError:
+            is_up = False
+        if not is_up:
+            self.close()
+            raise TransientDeviceError(
+                f"{self.device}: {self.address} is still starting Android: wait until it is up"
+            )
+
     def _lost(self, reason: str) -> TransientDeviceError:
         self._connected = False
         return TransientDeviceError(

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from devices.base import Completed, DeviceError, Progress, TransientDeviceError
+from devices.base import Completed, DeviceBusyError, DeviceError, Progress, TransientDeviceError
 from devices.driver import Driver
 from devices.facts import Facts
 from devices.lock import DeviceLock
@@ -277,13 +277,18 @@ class RemoteDevice(Driver):
             return
         patience_s = min(CLOSING_PATIENCE_S, self.settings.patience_s)
         try:
-            self._line.reach(patience_s)
+            if self._line.reach(patience_s):
+                self._lock.acquire(timeout_s=0.0)
             try:
                 self._kept.end()
             except TransientDeviceError:
                 # The line may have been dead for long without anybody having used it.
                 self._line.reach(patience_s)
+                self._lock.acquire(timeout_s=0.0)
                 self._kept.end()
+        except DeviceBusyError as error:
+            # Another session has the device, and what we set: it puts that back when it has done.
+            _log.warning("%s: its %s are left to the other session: %s", self.name, names, error)
         except DeviceError as error:
             _log.warning("%s: its %s could not be put back: %s", self.name, names, error)
 

@@ -9,6 +9,7 @@ import getpass
 import hashlib
 import logging
 import os
+import re
 import secrets
 import socket
 import time
@@ -23,6 +24,7 @@ from devices.remote.transport import Held
 POLL_S = 0.5
 _log = logging.getLogger(__name__)
 
+_SESSION = re.compile(r"(?P<machine>[0-9a-f]{12})-(?P<pid>\d{1,9})-(?P<started>\d{1,19})-[0-9a-f]{8}")
 _HELD, _TAKEN, _NONE = "lock: held", "lock: taken", "lock: none"
 
 # A directory of everybody's, not sticky: two users of a board meet in it, and neither may lead the other to
@@ -36,7 +38,7 @@ dir="${{TMPDIR:-/tmp}}/pocketbench"
 exec 9<"$dir/lock"
 if ! flock -n 9 9<&9; then
     read -r session pid who <"$dir/holder"
-    case " {gone} " in *" $session "*)
+    case " "{gone}" " in *" $session "*)
         [ "/proc/$pid/fd/9" -ef "$dir/lock" ] && kill -KILL "-$pid" && sleep 0.1 && flock -n 9 9<&9;;
     *) false;; esac || {{ printf '%s %s %s %s\n' "{taken}" "$session" "$pid" "$who"; exit 0; }}
 fi 2>/dev/null
@@ -56,12 +58,13 @@ class RemoteLock:
         self._session = f"{_machine()}-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
         self._held: Held | None = None
 
-    def acquire(self) -> bool:
+    def acquire(self, *, timeout_s: float | None = None) -> bool:
         """Take the lock; False when the device has no flock, so that no lock can lie there.
 
         Waits for another holder; raises DeviceBusyError naming it when the lock is not free in time.
         """
-        device, deadline = self._shell.device, time.monotonic() + self._timeout_s
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        device, deadline = self._shell.device, time.monotonic() + timeout_s
         told = False
         gone = [self._session]
         while True:
@@ -81,11 +84,11 @@ class RemoteLock:
                 continue
             if time.monotonic() >= deadline:
                 raise DeviceBusyError(
-                    f"{device}: held by {holder}; still so after waiting {self._timeout_s:g} s: let the "
+                    f"{device}: held by {holder}; still so after waiting {timeout_s:g} s: let the "
                     f"other session finish, or stop it (if it is cut off: `kill -KILL -{pid}` on the device)"
                 )
             if not told:
-                _log.warning("%s: held by %s; waiting up to %g s", device, holder, self._timeout_s)
+                _log.warning("%s: held by %s; waiting up to %g s", device, holder, timeout_s)
                 told = True
             time.sleep(POLL_S)
 
@@ -103,7 +106,7 @@ class RemoteLock:
             taken=_TAKEN,
             held=_HELD,
             session=self._session,
-            gone=" ".join(gone),
+            gone=quote(" ".join(gone)),
             who=quote(f"{who} as {self._shell.device!r} since {now}"),
         )
 
@@ -127,11 +130,11 @@ def _started(pid: int) -> str:
 
 def _is_gone(session: str) -> bool:
     """Whether a session was one of this machine's processes and that process is no more."""
-    match session.split("-"):
-        case [machine, pid, started, _] if machine == _machine() and pid.isdigit() and started != "0":
-            return _started(int(pid)) != started
-        case _:
-            return False
+    # Anybody may have written it, and what is gone becomes a word of the next script.
+    said = _SESSION.fullmatch(session)
+    if said is None or said["machine"] != _machine() or said["started"] == "0":
+        return False
+    return _started(int(said["pid"])) != said["started"]
 
 
 def _holder(printed: str) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ A launch costs what a command costs. Where one of the short ways fails the long 
 works, or says why it cannot.
 """
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -21,8 +22,8 @@ from devices.remote import commands, files
 from devices.remote.shell import Shell, quote, quoted_path
 from devices.remote.transport import Sink
 
-TEXTS_CHARACTERS = 32 * 1024
-"""As they are quoted. adb's server takes lines of 64 KiB, execve(2) words of 128."""
+LINE_BYTES = 32 * 1024
+"""What a line may hold, as it is quoted, besides our script: adb takes 64 KiB, execve(2) words of 128."""
 
 
 def work(
@@ -49,7 +50,8 @@ def work(
 
 
 def _run(shell: Shell, command: commands.Command, texts: Mapping[str, str], timeout_s: float) -> commands.Ran:
-    if sum(len(quote(quote(text))) for text in texts.values()) <= TEXTS_CHARACTERS:
+    words = (*texts.values(), *command.argv, *command.env.values())
+    if sum(len(os.fsencode(quote(quote(word)))) for word in words) <= LINE_BYTES:
         prepared = replace(command, before=_prepare(command.cwd, texts))
         with suppress(commands.NotPreparedError):
             return commands.run_whole(shell, prepared, timeout_s=timeout_s)

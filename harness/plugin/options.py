@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--runtime", **lists, help="runtimes, NAME or NAME@VERSION (default: all)")
     group.addoption("--precision", **lists, help="precisions (default: what each runtime has)")
     group.addoption("--threads", **lists, help="thread counts (default: 1)")
-    group.addoption("--backend", **lists, help="backends, such as Paddle-Lite's mobile (default: cpu)")
+    group.addoption("--backend", **lists, help="backends: ncnn's vulkan, Paddle-Lite's mobile (default: cpu)")
     group.addoption(
         "--effort", default="standard", metavar="EFFORT", help=f"{' | '.join(EFFORTS)} (default: standard)"
     )

@@ -9,6 +9,8 @@ NCNN = Runtime(
     requirements=("ncnn=={version}", "numpy=={numpy}"),
     python="3.11",
     precisions=("fp32", "fp16", "bf16"),
+    # The same files for both: ncnn compiles its shaders while it loads them.
+    backends=("cpu", "vulkan"),
     # Waiting OpenMP threads sleep instead of spinning: 171 ms against 24-35 ms with two busy threads.
     environment={"OMP_NUM_THREADS": "{threads}", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
 )

@@ -6,13 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "refusal.h"
+#include "vulkan.h"
 
 using nlohmann::json;
 
 namespace {
 
 constexpr char RUNTIME[] = "ncnn";
-constexpr char BACKEND[] = "cpu";
 
 Input input_of(const json& said) {
     return {said.at("name"), said.at("dtype"), said.at("file"), said.at("shape"), std::nullopt};
@@ -34,12 +34,17 @@ void check_for_us(const json& said) {
     if (schema != SCHEMA)
         throw Refusal("job.json has schema " + schema.dump() + ", this runner knows " +
                       std::to_string(SCHEMA));
-    const std::string runtime = said.at("runtime"), backend = said.at("backend");
+    const std::string runtime = said.at("runtime");
     if (runtime != RUNTIME)
         throw Refusal("this runner has no backend for runtime '" + runtime + "', it has: " + RUNTIME);
-    if (backend != BACKEND)
-        throw Refusal("this runner computes on the " + std::string(BACKEND) + ", the job asks for '" +
-                      backend + "'");
+}
+
+std::string backend_of(const json& said) {
+    const std::string backend = said.at("backend");
+    if (backend != "cpu" && backend != "vulkan")
+        throw Refusal("this runner computes on the cpu" + std::string(has_vulkan() ? " or with vulkan" : "") +
+                      ", the job asks for '" + backend + "'");
+    return backend;
 }
 
 void take_batch_axes(const json& options, std::vector<Input>& inputs) {
@@ -58,6 +63,7 @@ void take_batch_axes(const json& options, std::vector<Input>& inputs) {
 Job job_of(const json& said) {
     check_for_us(said);
     Job job;
+    job.backend = backend_of(said);
     job.precision = said.at("precision");
     job.threads = said.at("threads");
     said.at("files").get_to(job.files);

@@ -33,7 +33,7 @@ struct TimingPlan {
 };
 
 struct Job {
-    std::string precision;
+    std::string backend, precision;
     int threads;
     std::map<std::string, std::string> files;
     std::vector<Input> inputs;

@@ -138,7 +138,7 @@ void Launch::write_result() const {
         {"state_start", described(state_start_)},
         {"runtime", "ncnn"},
         {"runtime_version", engine_version()},
-        {"backend", "cpu"},
+        {"backend", network_->backend()},
         {"python", nullptr},
         {"samples_ns", samples_.samples_ns},
         {"started_ns", samples_.started_ns},

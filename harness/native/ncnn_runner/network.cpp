@@ -18,13 +18,31 @@ auto set_bf16_packed(Option& option, bool on, int) -> decltype(void(option.use_b
 template <typename Option>
 void set_bf16_packed(Option&, bool, long) {}
 
+template <typename Option>
+auto has_bf16_packed(const Option& option, int) -> decltype(bool(option.use_bf16_packed)) {
+    return option.use_bf16_packed;
+}
+template <typename Option>
+bool has_bf16_packed(const Option&, long) {
+    return false;
+}
+
 void set_options(ncnn::Option& option, const Job& job) {
     const bool half = job.precision == "fp16", brain = job.precision == "bf16";
     option.num_threads = job.threads;
-    option.use_vulkan_compute = false;
+    option.use_vulkan_compute = job.backend == "vulkan";
     option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = half;
     option.use_bf16_storage = brain;
     set_bf16_packed(option, brain, 0);
+}
+
+// While it loads, ncnn turns off what the GPU lacks, without a word: it would be another precision.
+void check_precision(const ncnn::Option& option, const Job& job, const std::string& gpu) {
+    if (!option.use_vulkan_compute) throw Refusal("ncnn cannot use the GPU that it found (" + gpu + ")");
+    const bool half = option.use_fp16_packed || option.use_fp16_storage;
+    const bool brain = option.use_bf16_storage || has_bf16_packed(option, 0);
+    if ((job.precision == "fp16" && !half) || (job.precision == "bf16" && !brain))
+        throw Refusal("the GPU's driver has no " + job.precision + " (" + gpu + ")");
 }
 
 const char* file_of(const Job& job, const char* role) {
@@ -57,9 +75,11 @@ void start_engine() { ncnn::get_cpu_count(); }
 std::string engine_version() { return NCNN_VERSION_STRING; }
 
 Network::Network(const Job& job) {
+    if (job.backend == "vulkan") vulkan_.emplace();
     set_options(net_.opt, job);
     check_loaded(net_.load_param(file_of(job, "param")), "param");
     check_loaded(net_.load_model(file_of(job, "bin")), "bin");
+    if (vulkan_) check_precision(net_.opt, job, vulkan_->gpu_name());
     for (const Input& input : job.inputs)
         inputs_.push_back({"in" + std::to_string(inputs_.size()), input.dtype,
                            without_axis(input.shape, input.batch_axis)});
@@ -81,6 +101,8 @@ void Network::check_blobs() const {
     for (const Blob& input : inputs_) check_input(input.name, input.shape);
     for (const Blob& output : outputs_) check_output(output.name, output.dtype);
 }
+
+std::string Network::backend() const { return vulkan_ ? "vulkan, " + vulkan_->gpu_name() : "cpu"; }
 
 std::vector<Array> Network::infer(const std::vector<Array>& feeds) const {
     ncnn::Extractor extractor = net_.create_extractor();

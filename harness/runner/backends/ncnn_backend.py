@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import Any
 
 import ncnn
@@ -12,7 +13,7 @@ from .shapes import as_expected
 
 
 class Backend:
-    """CPU; every storage and arithmetic switch is set by the precision, none is left at its default."""
+    """CPU, or a GPU through Vulkan; every switch of storage and arithmetic is set by the precision."""
 
     version = ncnn.__version__
     obtained = "cpu"
@@ -20,18 +21,16 @@ class Backend:
     def load(self, job: dict[str, Any]) -> None:
         """Load `files["param"]` and `files["bin"]`; `options["batch_axes"]`: the batch axis of each input."""
         self.net = ncnn.Net()
-        option = self.net.opt
-        option.num_threads = job["threads"]
-        option.use_vulkan_compute = False
-        half, brain = job["precision"] == "fp16", job["precision"] == "bf16"
-        option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = half
-        option.use_bf16_storage = brain
-        if hasattr(option, "use_bf16_packed"):
-            option.use_bf16_packed = brain
+        on_gpu = job["backend"] == "vulkan"
+        if on_gpu:
+            self._open_gpu()
+        self._set_options(job)
         for name, load in (("param", self.net.load_param), ("bin", self.net.load_model)):
             code = load(job["files"][name])
             if code != 0:
                 raise RunnerError("ncnn cannot load the %s file (code %d)" % (name, code))
+        if on_gpu:
+            self._check_precision(job["precision"])
         axes = job["options"].get("batch_axes", [])
         # An index per input that drops its batch axis: cheaper in the timed span than a function.
         self.views = [_without_axis(axis) for axis in axes + [None] * (len(job["inputs"]) - len(axes))]
@@ -66,6 +65,44 @@ class Backend:
         if array.dtype != dtype:
             array = array.astype(dtype)
         return as_expected(array, shape)
+
+    def _open_gpu(self) -> None:
+        # What is left to the interpreter's end is let go in no order, and drivers crash.
+        atexit.register(self._close_gpu)
+        if ncnn.get_gpu_count() == 0:
+            raise RunnerError(
+                "ncnn finds no GPU with a Vulkan driver here; install the driver and Vulkan's loader "
+                "(Debian: mesa-vulkan-drivers, libvulkan1). On an Android phone Python cannot load the "
+                "phone's driver: docs/android.md says how to build a bundle that can"
+            )
+        self.obtained = "vulkan, %s" % ncnn.get_gpu_info(ncnn.get_default_gpu_index()).device_name()
+
+    def _close_gpu(self) -> None:
+        self.net.clear()
+        ncnn.destroy_gpu_instance()
+
+    def _set_options(self, job: dict[str, Any]) -> None:
+        option = self.net.opt
+        option.num_threads = job["threads"]
+        option.use_vulkan_compute = job["backend"] == "vulkan"
+        half, brain = job["precision"] == "fp16", job["precision"] == "bf16"
+        option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = half
+        option.use_bf16_storage = brain
+        if hasattr(option, "use_bf16_packed"):
+            option.use_bf16_packed = brain
+
+    def _check_precision(self, precision: str) -> None:
+        # While it loads, ncnn turns off what the GPU lacks, without a word: it would be another precision.
+        option = self.net.opt
+        if not option.use_vulkan_compute:
+            raise RunnerError("ncnn cannot use the GPU that it found (%s)" % self.obtained)
+        kept = {
+            "fp32": True,
+            "fp16": option.use_fp16_packed or option.use_fp16_storage,
+            "bf16": option.use_bf16_storage or getattr(option, "use_bf16_packed", False),
+        }
+        if not kept[precision]:
+            raise RunnerError("the GPU's driver has no %s (%s)" % (precision, self.obtained))
 
     def _check_blobs(self) -> None:
         present = set(self.net.input_names()) | set(self.net.output_names())

@@ -112,6 +112,11 @@ class Phone:
         file = self.private / "system" / android.ANSWERS / "dumpsys" / service
         file.unlink() if text is None else file.write_text(text)
 
+    def has_started(self) -> None:
+        """Android is up, as `sys.boot_completed` says from now on."""
+        self.properties = {**self.properties, "sys.boot_completed": "1"}
+        android.write_properties(self.properties, self.private / "system")
+
     def boot(self) -> None:
         assert self._process is None, "the phone is on"
         (self.private / "boot_id").write_text(f"{uuid.uuid4()}\n")

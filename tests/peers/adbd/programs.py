@@ -19,6 +19,10 @@ STAND_INS = ("dd", "diff", "expr", "gzip", "stty", "tr")
 LOADER = "system/lib64/ld.so"
 REAL = "system/libexec"
 """Where, in the phone, the programs lie that /system/bin leads to."""
+OPENSSL_LIBRARIES = f"{REAL}/lib"
+"""Not in /lib, where it would hide that a bundle lacks a libcrypto."""
+REPLACED = {b"\0sha256sum\0": b"\0sha256Sum\0"}
+"""What toybox is to call its own: its `find -exec` runs what it has itself, and not the stand-in."""
 
 _INTERPRETER = re.compile(rb"/lib(?:64)?/(ld-linux-[\w-]+\.so\.\d)\0")
 _LIBRARY = re.compile(rb"lib[\w+-]+\.so\.\d+")
@@ -62,10 +66,12 @@ def install(source: Debian, commands: Iterable[str], root: Path) -> None:
             _adopt(source, name, root)
             (folder / name).symlink_to(f"/{REAL}/{name}")
     (folder / "sh").symlink_to(f"/{REAL}/mksh")
+    if (folder / "sha256sum").is_file() and source.find("openssl"):
+        _adopt(source, "openssl", root, OPENSSL_LIBRARIES)
 
 
-def _adopt(source: Debian, name: str, root: Path) -> None:
-    """Copy a program with the loader and the libraries that it names."""
+def _adopt(source: Debian, name: str, root: Path, libraries: str = "lib") -> None:
+    """Copy a program with the loader and, to the folder `libraries`, the libraries that it names."""
     program = source.find(name)
     assert program, f"no {name} in {source.root}"
     content = program.read_bytes()
@@ -73,17 +79,20 @@ def _adopt(source: Debian, name: str, root: Path) -> None:
         loader = f"/{LOADER}".encode().ljust(len(found[0]), b"\0")
         content = content.replace(found[0], loader, 1)
         _copy(source, found[1].decode(), root / LOADER)
+    if name == "toybox":
+        for own, other in REPLACED.items():
+            content = content.replace(own, other)
     copied = root / REAL / name
     copied.write_bytes(content)
     copied.chmod(0o755)
-    _bring_libraries(source, content, root)
+    _bring_libraries(source, content, root / libraries)
 
 
-def _bring_libraries(source: Debian, content: bytes, root: Path) -> None:
+def _bring_libraries(source: Debian, content: bytes, folder: Path) -> None:
     for name in {found.decode() for found in _LIBRARY.findall(content)}:
         # What the C library names it loads only for what no command here does.
-        if _copy(source, name, root / "lib" / name) and name != "libc.so.6":
-            _bring_libraries(source, (root / "lib" / name).read_bytes(), root)
+        if _copy(source, name, folder / name) and name != "libc.so.6":
+            _bring_libraries(source, (folder / name).read_bytes(), folder)
 
 
 def _copy(source: Debian, name: str, target: Path) -> bool:

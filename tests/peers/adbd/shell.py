@@ -2,7 +2,8 @@
 
 With the protocol (`shell,v2`) both sides send packets: a byte that names the stream, a length, the bytes.
 Without it stderr is mixed into stdout and nobody learns the exit code. A terminal is never given: `pty` is
-taken for `raw`. When a client hangs up, the shell alone gets SIGHUP, as in AOSP's shell_service.cpp.
+taken for `raw`. When a client hangs up, the command's input ends, and with the protocol the shell alone gets
+SIGHUP, as in AOSP's shell_service.cpp.
 """
 
 import os
@@ -11,12 +12,14 @@ import signal
 import socket
 import struct
 import subprocess
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 PACKET = struct.Struct("<BI")
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
+SOCKET_BYTES = 1 << 20
 ENVIRONMENT = {
     "ANDROID_DATA": "/data",
     "ANDROID_ROOT": "/system",
@@ -46,9 +49,17 @@ class Session:
         self._protocol = protocol
         self._ours, self._theirs = socket.socketpair()
         self._our_errors, self._their_errors = socket.socketpair()
+        for end in (self._ours, self._theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         self._selector = selectors.DefaultSelector()
-        self._received = bytearray()
-        self._to_stdin = bytearray()
+        self._received = memoryview(bytearray(CHUNK_BYTES))
+        self._header = b""
+        self._kind = STDIN
+        self._left = 0
+        """Bytes of the packet that are still to come."""
+        self._to_stdin: deque[memoryview] = deque()
+        """Parts of what was received last: no more is, while there are any."""
+        self._is_writing = False
         self._stdin_ends = False
         self._open_outputs = {self._ours: STDOUT}
         if protocol:
@@ -73,8 +84,9 @@ class Session:
             if self._protocol:
                 self._packet(EXIT, bytes([code if code >= 0 else 128 - code]))
             return
-        with suppress(ProcessLookupError):
-            child.send_signal(signal.SIGHUP)
+        if self._protocol:
+            with suppress(ProcessLookupError):
+                child.send_signal(signal.SIGHUP)
         self._ours.close()
         self._our_errors.close()
         child.wait()
@@ -86,13 +98,13 @@ class Session:
             output.setblocking(False)
             self._selector.register(output, selectors.EVENT_READ)
         while self._open_outputs:
-            self._want_stdin()
             for key, events in self._selector.select():
                 if key.fileobj is self._client:
-                    data = self._client.recv(CHUNK_BYTES)
-                    if not data:
+                    count = self._client.recv_into(self._received)
+                    if count == 0:
                         return False
-                    self._take(data)
+                    self._take(self._received[:count])
+                    self._feed()
                     continue
                 if events & selectors.EVENT_WRITE:
                     self._feed()
@@ -103,47 +115,55 @@ class Session:
                         return False
         return True
 
-    def _want_stdin(self) -> None:
-        """Take from the client only what the command will take."""
-        if self._ours in self._open_outputs:
-            writing = selectors.EVENT_WRITE if self._to_stdin else 0
-            self._selector.modify(self._ours, selectors.EVENT_READ | writing)
-        elif self._to_stdin:
-            self._to_stdin.clear()
-        watched = self._client in {key.fileobj for key in self._selector.get_map().values()}
-        if self._to_stdin and watched:
-            self._selector.unregister(self._client)
-        elif not self._to_stdin and not watched:
-            self._selector.register(self._client, selectors.EVENT_READ)
-
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: memoryview) -> None:
+        """Sort out what is for the command."""
         if not self._protocol:
-            self._to_stdin += data
+            self._to_stdin.append(data)
             return
-        self._received += data
-        while len(self._received) >= PACKET.size:
-            kind, length = PACKET.unpack_from(self._received)
-            end = PACKET.size + length
-            if len(self._received) < end:
-                return
-            if kind == STDIN:
-                self._to_stdin += self._received[PACKET.size : end]
-            elif kind == CLOSE_STDIN:
-                self._stdin_ends = True
-                if not self._to_stdin:
-                    self._end_stdin()
-            del self._received[:end]
+        while data:
+            if not self._left:
+                missing = PACKET.size - len(self._header)
+                self._header += data[:missing]
+                data = data[missing:]
+                if len(self._header) < PACKET.size:
+                    return
+                self._kind, self._left = PACKET.unpack(self._header)
+                self._header = b""
+                self._stdin_ends |= self._kind == CLOSE_STDIN
+                continue
+            content, data = data[: self._left], data[self._left :]
+            self._left -= len(content)
+            if self._kind == STDIN:
+                self._to_stdin.append(content)
 
     def _feed(self) -> None:
+        """Hand on what the command takes now; the client waits while some is left."""
         try:
-            sent = self._ours.send(self._to_stdin)
+            while self._to_stdin:
+                sent = self._ours.send(self._to_stdin[0])
+                self._to_stdin[0] = self._to_stdin[0][sent:]
+                if not self._to_stdin[0]:
+                    self._to_stdin.popleft()
         except BlockingIOError:
-            return
+            pass
         except OSError:
-            sent = len(self._to_stdin)  # the command reads no more
-        del self._to_stdin[:sent]
+            self._to_stdin.clear()  # the command reads no more
+        self._wait_for_command(bool(self._to_stdin) and self._ours in self._open_outputs)
         if not self._to_stdin and self._stdin_ends:
             self._end_stdin()
+
+    def _wait_for_command(self, is_writing: bool) -> None:
+        """Whether the command has to take some before the client is read again."""
+        if is_writing == self._is_writing:
+            return
+        self._is_writing = is_writing
+        if is_writing:
+            self._selector.unregister(self._client)
+            self._selector.modify(self._ours, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        else:
+            self._selector.register(self._client, selectors.EVENT_READ)
+            if self._ours in self._open_outputs:
+                self._selector.modify(self._ours, selectors.EVENT_READ)
 
     def _end_stdin(self) -> None:
         with suppress(OSError):
@@ -159,6 +179,9 @@ class Session:
         if not data:
             self._selector.unregister(output)
             del self._open_outputs[output]
+            if output is self._ours and self._is_writing:
+                self._to_stdin.clear()
+                self._wait_for_command(False)
         elif self._protocol:
             self._packet(self._open_outputs[output], data)
         else:
