@@ -56,24 +56,33 @@ def assert_right(measurement, kind):
     assert measurement.bundle.kind == kind
 
 
+def native():
+    """The static runner, built when the cache does not have it."""
+    return native_bundle(Cache(), NCNN, NCNN.default_version, abi_named("arm64-v8a"), lambda *_: None)
+
+
 def test_an_arm64_phone_is_measured_with_a_python_of_our_own_and_its_outputs_are_right(measured):
-    session = measured("by_server", "--runtime", "onnxruntime,ncnn")
-    assert {done.case.runtime for done in session.measurements} == {"onnxruntime", "ncnn"}
+    session = measured("by_server", "--runtime", "onnxruntime,mnn,ncnn")
+    assert {done.case.runtime for done in session.measurements} == {"onnxruntime", "mnn", "ncnn"}
     for done in session.measurements:
         assert_right(done, "portable")
     assert "on by_server (emulated)" in session.printed
 
 
 def test_an_arm64_phone_is_measured_with_a_static_runner_and_no_adb_server(measured):
-    bundle = native_bundle(Cache(), NCNN, NCNN.default_version, abi_named("arm64-v8a"), lambda *_: None)
-    session = measured("by_direct", "--runtime", "ncnn", "--bundle", bundle.path)
+    session = measured("by_direct", "--runtime", "ncnn", "--bundle", native().path)
     (done,) = session.measurements
     assert_right(done, "binary")
     assert done.content_bytes_sent > 0
 
 
-def test_what_an_arm64_phone_has_is_not_sent_again(measured):
+def test_what_an_arm64_phone_has_is_not_sent_again_and_a_bundle_of_no_use_is_told(measured, tmp_path):
     measured("by_server", "--runtime", "ncnn")
-    (done,) = measured("by_direct", "--runtime", "ncnn").measurements
+    other = shutil.copytree(native().path, tmp_path / "other")
+    manifest = (other / "bundle.json").read_text()
+    (other / "bundle.json").write_text(manifest.replace(NCNN.default_version, "1.0.19990101"))
+    session = measured("by_direct", "--runtime", "ncnn", "--bundle", other)
+    (done,) = session.measurements
     assert_right(done, "portable")
     assert done.content_bytes_sent == 0
+    assert "(ncnn@1.0.19990101 for linux-aarch64) fits no case on" in " ".join(session.printed.split())
