@@ -18,6 +18,7 @@ LONGEST_LINE_BYTES = 65_000
 """An adb server takes four hexadecimal digits of length, and `sh -c` on the phone no more than twice that."""
 
 NEEDED_FEATURE = "shell_v2"
+_BOOT_STATE = 'echo "$(getprop ro.build.version.sdk)/$(getprop sys.boot_completed)"'
 STATES = {
     "unauthorized": "it does not know this computer's key: unlock it and accept the question on its screen",
     "offline": "it is offline: pull the cable and plug it in again, or restart adb on it",
@@ -141,9 +142,10 @@ class AdbTransport(ABC):
         Raises TransientDeviceError.
         """
         try:
-            done = self.execute("getprop sys.boot_completed", timeout_s=OPEN_TIMEOUT_S)
-            # Whatever has no getprop is no Android, and up.
-            is_up = done.exit_code != 0 or done.stdout.strip() == b"1"
+            done = self.execute(_BOOT_STATE, timeout_s=OPEN_TIMEOUT_S)
+            # What tells no API level is no Android, or has nothing to tell, and is taken as it is.
+            level, _, completed = done.stdout.strip().partition(b"/")
+            is_up = not level.isdigit() or completed == b"1"
         except NotFinishedError:
             is_up = False
         if not is_up:
