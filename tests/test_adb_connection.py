@@ -20,18 +20,6 @@ pytestmark = pytest.mark.skipif(bool(Phone.missing()), reason=f"the phone needs 
 MIB = 1 << 20
 
 
-@pytest.fixture
-def phone():
-    with AdbDevice() as started:
-        yield started
-
-
-@pytest.fixture
-def device(transport, server, phone):
-    with device_on(transport, server, phone) as opened:
-        yield opened
-
-
 def test_commands_of_many_threads_get_their_own_answers_on_one_connection(device):
     def ask(number):
         done = device.run(

@@ -19,18 +19,6 @@ pytestmark = pytest.mark.skipif(bool(Phone.missing()), reason=f"the phone needs 
 MIB = 1 << 20
 
 
-@pytest.fixture
-def phone():
-    with AdbDevice() as started:
-        yield started
-
-
-@pytest.fixture
-def device(transport, server, phone):
-    with device_on(transport, server, phone) as opened:
-        yield opened
-
-
 def tree_of(folder, *, size=4 * MIB, count=20):
     folder.mkdir()
     (folder / "big").write_bytes(bytes(range(256)) * (size // 256))
@@ -172,6 +160,7 @@ def test_a_phone_that_stays_away_is_waited_for_once(transport, server, phone):
 def test_a_phone_is_pinned_to_cores_it_has(transport, server, phone):
     with device_on(transport, server, phone, cpus=(4, 7)) as device:
         assert device.run(["echo", "pinned"]).stdout == b"pinned\n"
+        assert phone.phone.path("/data/system/affinity").read_text() == "90\n"
     with pytest.raises(DeviceError, match="cannot pin to CPUs 9: the device has 0,1,2,3,4,5,6,7"):
         device_on(transport, server, phone, cpus=(9,)).open()
 

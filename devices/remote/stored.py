@@ -32,7 +32,6 @@ echo "= used"; du -sk .
 echo "= free"; df -Pk .
 echo "= end"
 """
-_HERE = b"= here"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from .adb_devices import TRANSPORTS
+from .adb_devices import TRANSPORTS, device_on
+from .adbd.device import AdbDevice
 from .adbd.server import GOOGLE_ADB, AdbServer
 
 
@@ -17,3 +18,17 @@ def server(tmp_path_factory):
     """A server of the module's own; its key is also what is used without it."""
     with AdbServer(tmp_path_factory.mktemp("adb"), GOOGLE_ADB) as started:
         yield started
+
+
+@pytest.fixture
+def phone():
+    """An Android 14 of the test's own."""
+    with AdbDevice() as started:
+        yield started
+
+
+@pytest.fixture
+def device(transport, server, phone):
+    """The phone as a device, open."""
+    with device_on(transport, server, phone) as opened:
+        yield opened
