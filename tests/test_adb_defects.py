@@ -3,15 +3,16 @@
 Each test is named after one defect, and holds through an adb server as well as without.
 """
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from peers.adb_clients import wait_until
 from peers.adb_devices import device_on
 from peers.adbd.device import AdbDevice
 from peers.adbd.phone import Phone
 
 from devices import CommandTimeoutError, DeviceError, TransientDeviceError
+from devices.adb.driver import WORKDIR
 
 pytest_plugins = ["peers.adb_fixtures"]
 pytestmark = pytest.mark.skipif(bool(Phone.missing()), reason=f"the phone needs {Phone.missing()}")
@@ -86,13 +87,15 @@ def test_adb_shell_ignores_short_socket_writes_and_hangs_on_a_slow_link(transpor
     assert listed(tmp_path / "back") == listed(tree)
 
 
-def test_adb_shell_does_not_notice_a_disconnect(device, phone):
-    dropping = threading.Timer(1.0, phone.drop_connections)
-    dropping.start()
-    # Without a word from the connection this would be a CommandTimeoutError, half a minute later.
-    with pytest.raises(TransientDeviceError, match="is lost"):
-        device.run(["sleep", "60"], timeout_s=30)
-    dropping.join()
+def test_adb_shell_does_not_notice_a_disconnect(transport, device, phone):
+    begun = f"begun-{transport}"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(device.run, ["sh", "-c", f"touch {begun}; exec sleep 60"], timeout_s=30)
+        wait_until(phone.phone.path(f"{WORKDIR}/{begun}").exists)
+        phone.drop_connections()
+        # Without a word from the connection this would be a CommandTimeoutError, half a minute later.
+        with pytest.raises(TransientDeviceError, match="is lost"):
+            running.result()
 
 
 def test_adb_shell_kills_a_command_that_is_silent_for_ten_seconds(device):

@@ -1,9 +1,10 @@
 """A phone as a device, by both ways: what it promises, and says when it cannot keep it."""
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from peers.adb_clients import wait_until
 from peers.adb_devices import device_on
 from peers.adbd.auth import Authority
 from peers.adbd.device import AdbDevice
@@ -116,20 +117,22 @@ def test_a_push_that_is_cut_goes_on_where_it_stopped(device, phone, tmp_path):
 
 
 def test_a_phone_that_goes_away_in_the_middle_of_a_command_is_a_lost_connection(device, phone):
-    timer = threading.Timer(1.0, phone.drop_connections)
-    timer.start()
-    with pytest.raises(TransientDeviceError, match="is lost"):
-        device.run(["sleep", "20"], timeout_s=30)
-    timer.join()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(device.run, ["sh", "-c", "touch begun; exec sleep 60"], timeout_s=90)
+        wait_until(phone.phone.path(f"{WORKDIR}/begun").exists)
+        phone.drop_connections()
+        with pytest.raises(TransientDeviceError, match="is lost"):
+            running.result()
     assert device.run(["echo", "back"]).stdout == b"back\n"
 
 
 def test_a_phone_that_reboots_is_waited_for(device, phone, tmp_path):
     tree = tree_of(tmp_path / "tree", size=MIB)
     device.stage(tree, "d" * 64)
-    phone.reboot(pause_s=2.0)
+    phone.power_off()
     with pytest.raises(TransientDeviceError, match="is lost"):
         device.transport.execute("true", timeout_s=10)
+    phone.power_on()
     assert device.run(["echo", "up"]).stdout == b"up\n"
     device.pull(device.stage(tree, "d" * 64), tmp_path / "back")
     assert contents(tmp_path / "back") == contents(tree)

@@ -5,12 +5,12 @@ import os
 import socket
 import stat
 import threading
-import time
 
 import adbutils
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from peers.adb_clients import wait_until
 from peers.adb_devices import connection_on
 from peers.adbd.auth import Authority
 from peers.adbd.device import AdbDevice
@@ -78,7 +78,7 @@ def test_a_key_is_made_where_adb_has_it_and_only_when_a_phone_asks(phone, asking
     with pytest.raises(DeviceError, match="unlock it and accept the question on its screen"):
         AdbDirectConnection("pixel", asking_phone.serial, question_timeout_s=0.2).connect()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert asking_phone.authority.offered == [public_of(key)]
+    wait_until(lambda: asking_phone.authority.offered == [public_of(key)])
     assert key.with_suffix(".pub").read_text() == public_of(key)
     assert sorted(path.name for path in key.parent.iterdir()) == ["adbkey", "adbkey.pub"]
     asking_phone.authority.allow(public_of(key))
@@ -179,10 +179,7 @@ def test_a_lost_connection_is_noticed_without_a_command(phone):
     connection.connect()
     assert connection.connected
     phone.drop_connections()
-    deadline = time.monotonic() + 5
-    while connection.connected:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not connection.connected)
     with pytest.raises(TransientDeviceError, match=r"\(direct\) is lost"):
         connection.execute("true", timeout_s=5)
     connection.close()

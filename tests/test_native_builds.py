@@ -1,18 +1,20 @@
 """Building native runners: what is said on the way, and what is missing or wrong."""
 
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from harness.bundles import binary_bundle, compilers, sdist
 from harness.bundles.cmake import Project, build
-from harness.bundles.compilers import abi_named, abi_of, find_compiler
-from harness.bundles.native import native_bundle
+from harness.bundles.compilers import STATIC_LIBRARIES, abi_named, abi_of, find_compiler, static_libraries
+from harness.bundles.native import library_key, native_bundle, runner_key
 from harness.bundles.sdist import source_archive, unpacked
-from harness.cache import Cache
+from harness.cache import Cache, file_sha256
 from harness.cli import stages
 from harness.errors import PocketbenchError, UnknownNameError, UnsupportedError
 from harness.runtimes import RUNTIMES
@@ -27,16 +29,40 @@ def pocketbench(*arguments):
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(compiler, tmp_path):
     """Two files to compile and one program to link."""
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ here: tests/setup.sh installs it")
     source = tmp_path / "source"
     source.mkdir()
     (source / "CMakeLists.txt").write_text(CMAKE_LISTS)
     (source / "a.cpp").write_text("int b(); int main() { return b(); }\n")
     (source / "b.cpp").write_text("int b() { return 0; }\n")
     return Project(name="the project", source=source, directory=tmp_path / "built", options={})
+
+
+@pytest.fixture
+def compiler():
+    """This machine's own."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ here: tests/setup.sh installs it")
+    return find_compiler(abi_named("x86_64"))
+
+
+@pytest.fixture
+def system_with(compiler, tmp_path, monkeypatch):
+    """Makes the compiler of a system whose library of this name is another: `system_with("libc.a")`."""
+    programs, libraries = tmp_path / "bin", tmp_path / "lib"
+    programs.mkdir()
+    libraries.mkdir()
+    for program in (compiler.c, compiler.cxx):
+        (programs / program.name).write_text(f'#!/bin/sh\nexec {program} -B{libraries} "$@"\n')
+        (programs / program.name).chmod(0o755)
+
+    def change(name):
+        (libraries / name).write_bytes(b"!<arch>\n")
+        monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+        return find_compiler(compiler.abi)
+
+    return change
 
 
 def built(project, tmp_path):
@@ -77,6 +103,33 @@ def test_a_missing_cross_compiler_is_told_with_the_package_to_install(tmp_path, 
         find_compiler(abi_named("arm64-v8a"))
     with pytest.raises(PocketbenchError, match=r"apt-get install g[+][+]$"):
         find_compiler(abi_named("x86_64"))
+
+
+@pytest.mark.parametrize("library", ["libc.a", "libgomp.a", "libstdc++.a"])
+def test_a_static_library_that_changes_makes_another_runner_of_the_same_ncnn(
+    compiler, system_with, tmp_path, library
+):
+    other = system_with(library)
+    assert runner_key(NCNN, "1", compiler, tmp_path) != runner_key(NCNN, "1", other, tmp_path)
+    assert library_key(NCNN, "1", compiler) == library_key(NCNN, "1", other)
+    changed = static_libraries(compiler).items() ^ static_libraries(other).items()
+    assert {name for name, _ in changed} == {library}
+
+
+def test_static_libraries_are_those_that_the_linker_takes(compiler, tmp_path):
+    (tmp_path / "empty.cpp").write_text("int main() {}\n")
+    command = [compiler.cxx, "-static", "-fopenmp", "-Wl,--trace", "empty.cpp", "-o", "empty"]
+    taken = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    paths = {Path(line) for line in taken.splitlines()}
+    found = {path.name: file_sha256(path) for path in paths if path.name in STATIC_LIBRARIES}
+    assert static_libraries(compiler) == found
+    assert found.keys() == set(STATIC_LIBRARIES)
+
+
+def test_other_json_headers_make_another_runner(compiler, tmp_path):
+    before = runner_key(NCNN, "1", compiler, tmp_path)
+    (tmp_path / "json.hpp").touch()
+    assert runner_key(NCNN, "1", compiler, tmp_path) != before
 
 
 def test_an_unknown_abi_is_told_with_those_there_are():
@@ -127,6 +180,8 @@ def test_a_version_that_does_not_exist_is_told(tmp_path):
 
 def test_an_index_that_cannot_be_reached_is_told_as_such(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    # uv, which fetches pip itself, has an index of its own and is not given that one.
+    monkeypatch.setenv("UV_INDEX", tmp_path.as_uri())
     monkeypatch.setenv("PIP_RETRIES", "1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(PocketbenchError, match="the package index cannot be reached"):

@@ -23,7 +23,7 @@ from peers.shells import (
 from peers.sshd import Sshd
 
 from devices.base import DeviceError, TransientDeviceError
-from devices.remote import archive, files
+from devices.remote import archive, files, large_push
 
 pytest_plugins = ["peers.shell_fixtures"]
 pytestmark = pytest.mark.skipif(bool(Sshd.missing()), reason=Sshd.missing())
@@ -146,6 +146,7 @@ def test_a_10_mb_binary_comes_back_and_is_left_alone_when_it_changes_on_the_way(
     def write(done, total):
         if done:
             with (workdir / "big").open("r+b") as stream:
+                stream.seek(-8, os.SEEK_END)
                 stream.write(b"changed!")
 
     (workdir / "back").write_bytes(b"before")
@@ -260,7 +261,7 @@ def test_a_wrong_partial_is_thrown_away_and_the_file_sent_anew(shell, workdir, w
     content = noise(9 * MIB)
     source = make_tree(workdir, {"big": content}) / "big"
     name = hashlib.sha256(content).hexdigest()
-    make_tree(workdir, {f"there/.{name}.part": wrong, f"store/part/{name}": wrong})
+    make_tree(workdir, {f"there/{large_push.partial_name(source)}": wrong, f"store/part/{name}": wrong})
     files.push(shell, source, f"{workdir}/there/big")
     path = store_in(shell, workdir).stage(source, "b16")
     assert (workdir / "there" / "big").read_bytes() == content == Path(path).read_bytes()

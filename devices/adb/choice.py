@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from devices.adb import smart_socket
 from devices.adb.direct import AdbDirectConnection, TlsWantedError, host_and_port
 from devices.adb.server import AdbServerConnection
-from devices.remote.transport import Finished, Held, Sink
+from devices.remote.transport import FileService, Finished, Held, Sink
 
 
 class AdbChosenConnection:
@@ -36,10 +36,15 @@ class AdbChosenConnection:
         """Whether commands can be sent now."""
         return self._chosen.connected
 
+    @property
+    def file_service(self) -> FileService:
+        """See Transport.file_service."""
+        return self._chosen.file_service
+
     def connect(self) -> None:
         """Reach the device; raises DeviceError, TransientDeviceError."""
         self.close()
-        is_direct = self._is_tcp and not smart_socket.answers(*self._server_place)
+        is_direct = self._is_tcp and smart_socket.is_absent(self._server_place)
         self._chosen = self._direct if is_direct else self._server
         try:
             self._chosen.connect()

@@ -8,13 +8,12 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from devices.adb.outgoing import Outgoing
 from devices.adb.stream import Stream
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 _HEADER = struct.Struct("<BI")
 _PACKET_BYTES = 1 << 20
-_MOST_PARTS = 512
-"""Systems take 1,024 at once."""
 
 
 class ShellStream:
@@ -32,7 +31,7 @@ class ShellStream:
 
         A command that ends without reading its input is no error. Raises StreamLostError.
         """
-        unsent = _Unsent(_packets(stdin), self._stream.piece_bytes)
+        unsent = Outgoing(_packets(stdin), self._stream.piece_bytes)
         return self._exchange(unsent, on_data, deadline, lambda: False)
 
     def talk_open(
@@ -43,7 +42,7 @@ class ShellStream:
         until: Callable[[], bool] = lambda: False,
     ) -> bool:
         """Hand out data until the exit code came or `until` holds, with the input left open."""
-        return self._exchange(_Unsent(iter(()), 0), on_data, deadline, until)
+        return self._exchange(Outgoing(iter(()), 0), on_data, deadline, until)
 
     def finish(self, *, deadline: float) -> bool:
         """Let the command see the end of its input, and its output go, until the exit code came."""
@@ -51,7 +50,7 @@ class ShellStream:
 
     def _exchange(
         self,
-        unsent: "_Unsent",
+        unsent: Outgoing,
         on_data: Callable[[int, bytes], None],
         deadline: float,
         until: Callable[[], bool],
@@ -86,44 +85,6 @@ class ShellStream:
                 self.exit_code = data[0]
             else:
                 on_data(self._kind, data)
-
-
-class _Unsent:
-    """Packets on their way out, in pieces as large as the stream likes them; nothing is copied."""
-
-    def __init__(self, packets: Iterator[bytes], piece_bytes: int) -> None:
-        self._packets = packets
-        self._piece_bytes = piece_bytes
-        self._parts: list[memoryview] = []
-        self._size = 0
-
-    def piece(self) -> list[memoryview]:
-        """What to send next; empty after the last."""
-        while self._size < self._piece_bytes and len(self._parts) < _MOST_PARTS:
-            packet = next(self._packets, None)
-            if packet is None:
-                break
-            self._parts.append(memoryview(packet))
-            self._size += len(packet)
-        room = self._piece_bytes
-        piece: list[memoryview] = []
-        for part in self._parts:
-            if room <= 0:
-                break
-            piece.append(part[:room])
-            room -= len(part)
-        return piece
-
-    def drop(self, count: int) -> None:
-        """So much of it was sent."""
-        self._size -= count
-        while count:
-            first = self._parts[0]
-            if count < len(first):
-                self._parts[0] = first[count:]
-                return
-            count -= len(first)
-            del self._parts[0]
 
 
 def _packets(stdin: Iterable[bytes]) -> Iterator[bytes]:

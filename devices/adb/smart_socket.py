@@ -15,6 +15,7 @@ from devices.adb.stream import StreamLostError
 
 _PIECE_BYTES = 256 * 1024
 _PROBE_TIMEOUT_S = 1.0
+"""More than a refusal takes; a server that is there may take longer to answer."""
 _START_TIMEOUT_S = 20.0
 
 
@@ -22,14 +23,22 @@ class RequestFailedError(Exception):
     """The server answers and says no; the text is its reason."""
 
 
-def answers(host: str, port: int) -> bool:
-    """Whether an adb server is there."""
+class NotAServerError(RequestFailedError):
+    """What answers speaks something else."""
+
+    def __init__(self) -> None:
+        super().__init__("it does not speak as an adb server does")
+
+
+def is_absent(place: tuple[str, int]) -> bool:
+    """Whether nobody listens at `place`; not so of one that takes long, or that cannot be reached."""
     try:
-        with socket.create_connection((host, port), timeout=_PROBE_TIMEOUT_S) as probe:
-            _request(probe, b"host:version")
-    except (OSError, RequestFailedError):
+        socket.create_connection(place, timeout=_PROBE_TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
         return False
-    return True
+    return False
 
 
 def start(port: int) -> None:
@@ -42,6 +51,13 @@ def start(port: int) -> None:
         )
     except subprocess.SubprocessError as error:
         raise OSError(f"it cannot be started: {error}") from error
+
+
+def ask(place: tuple[str, int], request: str, *, timeout_s: float) -> str:
+    """What the server itself answers; raises OSError, RequestFailedError."""
+    with socket.create_connection(place, timeout=timeout_s) as connected:
+        _request(connected, request.encode())
+        return _read_text(connected)
 
 
 def open_stream(place: tuple[str, int], serial: str, service: bytes, *, timeout_s: float) -> "SocketStream":
@@ -106,9 +122,18 @@ class SocketStream:
 def _request(connected: socket.socket, request: bytes) -> None:
     connected.sendall(b"%04x" % len(request) + request)
     status = _read(connected, 4)
+    if status == b"FAIL":
+        raise RequestFailedError(_read_text(connected))
     if status != b"OKAY":
-        reason = _read(connected, int(_read(connected, 4), 16)) if status == b"FAIL" else b"no adb server"
-        raise RequestFailedError(reason.decode(errors="replace"))
+        raise NotAServerError
+
+
+def _read_text(connected: socket.socket) -> str:
+    length = _read(connected, 4)
+    try:
+        return _read(connected, int(length, 16)).decode(errors="replace")
+    except ValueError as error:
+        raise NotAServerError from error
 
 
 def _read(connected: socket.socket, count: int) -> bytes:

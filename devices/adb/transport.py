@@ -3,19 +3,23 @@
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
+from devices.adb import sync
 from devices.adb.shell_v2 import STDERR, STDOUT, ShellStream
 from devices.adb.stream import Stream, StreamLostError
 from devices.base import DeviceError, TransientDeviceError
-from devices.remote.transport import Finished, NotFinishedError, Sink
+from devices.remote.transport import FileRefusedError, FileService, Finished, NotFinishedError, Sink
 
 OPEN_TIMEOUT_S = 30.0
 """How long a phone may take to start a command."""
 CONNECT_TIMEOUT_S = 10.0
 LONGEST_LINE_BYTES = 65_000
 """An adb server takes four hexadecimal digits of length, and `sh -c` on the phone no more than twice that."""
+
+LONGEST_PATH_BYTES = 1000
+"""adbd's sync service takes 1,024 with the mode."""
 
 NEEDED_FEATURE = "shell_v2"
 _BOOT_STATE = 'echo "$(getprop ro.build.version.sdk)/$(getprop sys.boot_completed)"'
@@ -47,6 +51,11 @@ class AdbTransport(ABC):
     def connected(self) -> bool:
         """Whether the device was there at the last look; the next command finds out."""
         return self._connected
+
+    @property
+    def file_service(self) -> FileService:
+        """adb's own service for files."""
+        return self
 
     @abstractmethod
     def connect(self) -> None:
@@ -108,17 +117,50 @@ class AdbTransport(ABC):
         self._held.append(held)
         return held, bytes(printed)
 
+    def send_file(self, content: Iterable[bytes], remote: str, *, timeout_s: float) -> None:
+        """See FileService.send_file."""
+        deadline = time.monotonic() + timeout_s
+        with self._syncing(remote, timeout_s) as stream:
+            sync.send(stream, content, os.fsencode(remote), deadline=deadline)
+
+    def receive_file(self, remote: str, sink: Callable[[memoryview], object], *, timeout_s: float) -> None:
+        """See FileService.receive_file."""
+        deadline = time.monotonic() + timeout_s
+        with self._syncing(remote, timeout_s) as stream:
+            sync.receive(stream, os.fsencode(remote), sink, deadline=deadline)
+
+    @contextmanager
+    def _syncing(self, remote: str, timeout_s: float) -> Iterator[Stream]:
+        if len(os.fsencode(remote)) > LONGEST_PATH_BYTES:
+            raise FileRefusedError("File name too long")
+        stream = self._opened(b"sync:")
+        try:
+            yield stream
+        except sync.SyncRefusedError as error:
+            raise FileRefusedError(str(error)) from error
+        except sync.SyncTimeoutError:
+            raise TransientDeviceError(
+                f"{self.device}: {remote} did not go through within {timeout_s:g} s; is the line that slow?"
+            ) from None
+        except StreamLostError as error:
+            raise self._lost(str(error)) from error
+        finally:
+            stream.close()
+
     def _open(self, line: str) -> Stream:
-        if not self.connected:
-            raise self._lost("it was not reached")
         command = os.fsencode(line)  # names there need not be UTF-8
         if len(command) > LONGEST_LINE_BYTES:
             raise DeviceError(
                 f"{self.device}: a command of {len(command)} bytes is too long for adb, which takes "
                 f"{LONGEST_LINE_BYTES}: put its arguments in a file"
             )
+        return self._opened(b"shell,v2,raw:" + command)
+
+    def _opened(self, service: bytes) -> Stream:
+        if not self.connected:
+            raise self._lost("it was not reached")
         try:
-            return self._open_service(b"shell,v2,raw:" + command)
+            return self._open_service(service)
         except StreamLostError as error:
             raise self._lost(str(error)) from error
         except CommandRefusedError as error:

@@ -59,6 +59,7 @@ class ThisMachine:
 
     address = "this machine"
     connected = True
+    file_service = None
 
     def connect(self) -> None:
         """Nothing to do."""

@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO, Literal, Protocol, cast
 
 MTIME = 315_619_200
 """1980-01-02: zip files can hold it, and only a clock that lost its battery thinks that it lies ahead."""
@@ -112,7 +112,15 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def extract(stream: IO[bytes], into: Path) -> list[str]:
+class Readable(Protocol):
+    """What an archive is read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """So many bytes, or fewer at the end."""
+        ...
+
+
+def extract(stream: Readable, into: Path) -> list[str]:
     """Unpack a tar stream into the new directory `into`; returns the files' SHA-256 in hexadecimal.
 
     Links are made last, so that nothing is written through them, and each has to lead to a place in `into`.
@@ -121,7 +129,8 @@ def extract(stream: IO[bytes], into: Path) -> list[str]:
     into.mkdir()
     hashes: list[str] = []
     links: list[tuple[Path, str]] = []
-    with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as archive:
+    source = cast("IO[bytes]", stream)  # of which a stream of blocks wants no more than `read`
+    with tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape") as archive:
         for member in archive:
             path = _inside(into, member.name)
             if member.isdir():

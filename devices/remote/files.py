@@ -6,7 +6,6 @@ it was. A file or tree is one round trip each way; a big file is two, and goes o
 
 import hashlib
 import posixpath
-import re
 import shutil
 import tarfile
 import uuid
@@ -16,32 +15,24 @@ from pathlib import Path
 
 from devices.base import Completed, DeviceError, Progress, TransientDeviceError
 from devices.copying import replace
-from devices.remote import archive
+from devices.remote import archive, large_pull, large_push
+from devices.remote.incoming import Incoming
 from devices.remote.sending import (
     DIFFERS,
     HASH,
-    HASH_LARGE,
     INCOMPLETE,
     LARGE_BYTES,
     PROLOGUE,
-    LargeFile,
+    SUM,
     Tally,
     content,
     explained,
-    file_sha256,
-    send_large,
     transfer_timeout_s,
 )
 from devices.remote.shell import Shell, new_token, quoted_path
 from devices.remote.transport import Sink
 
-PULL_TIMEOUT_S = 3600.0
-"""How much is coming is known only when it comes."""
-
 _MISSING, _NO_FILE = 93, 94
-_COMING = re.compile(rb"(tree|file) (\d+) ([-x])")
-_LINE_BYTES = 100
-_SUM = re.compile(rb"^\\?([0-9a-f]{64})\s", re.MULTILINE)
 
 _CLEAN_UP = """trap 'rm -rf "$p"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
@@ -66,7 +57,7 @@ def push(shell: Shell, local: Path, remote: str, *, progress: Progress | None = 
         elif archive.file_entry(local, "").size < LARGE_BYTES:
             _push_small(shell, local, folder, name, attempted, progress)
         else:
-            _push_large(shell, local, folder, name, attempted, progress)
+            large_push.push(shell, local, folder, name, attempted=attempted, progress=progress)
     except OSError as error:
         raise _local_error(shell, attempted, error) from error
 
@@ -80,7 +71,7 @@ def pull(shell: Shell, remote: str, local: Path, *, progress: Progress | None = 
     script = pull_script(remote, sized=progress is not None)
 
     def call(sink: Sink) -> Completed:
-        return shell.call(script, attempted=f"pull {remote}", sink=sink, timeout_s=PULL_TIMEOUT_S)
+        return shell.call(script, attempted=f"pull {remote}", sink=sink, timeout_s=large_pull.PULL_TIMEOUT_S)
 
     receive(shell, remote, local, call, progress=progress)
 
@@ -102,27 +93,20 @@ def receive(
     tree = scratch.with_suffix(".tree")
     try:
         local.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("xb") as stream:
-            incoming = _Incoming(stream.write, progress)
+        with Incoming(scratch, tree, progress) as incoming:
             done = call(incoming.write)
         _raise_unless_pulled(shell, attempted, remote, done)
         if not incoming.begun:
             raise TransientDeviceError(f"{shell.device}: cannot {attempted}: its answer cannot be read")
+        if incoming.kind == "large":
+            there = large_pull.described(scratch.read_bytes())
+            large_pull.fetch(shell, there, scratch, attempted=attempted, on_bytes=incoming.count)
+        elif incoming.sha256() != sorted(found.decode() for found in SUM.findall(done.stderr)):
+            raise large_pull.changed(shell.device, attempted)
         incoming.end()
-        sums = sorted(found.decode() for found in _SUM.findall(done.stderr))
-        if incoming.is_tree:
-            with scratch.open("rb") as stream:
-                came = sorted(archive.extract(stream, tree))
-        else:
-            came = [incoming.sha256]
-            if incoming.executable:
-                scratch.chmod(scratch.stat().st_mode | 0o111)
-        if came != sums:
-            raise TransientDeviceError(
-                f"{shell.device}: cannot {attempted}: it came with other content than it has there; "
-                "is something writing to it?"
-            )
-        replace(tree if incoming.is_tree else scratch, local)
+        if incoming.executable:
+            scratch.chmod(scratch.stat().st_mode | 0o111)
+        replace(tree if incoming.kind == "tree" else scratch, local)
     except (archive.UnsafeArchiveError, tarfile.TarError) as error:
         raise DeviceError(f"{shell.device}: cannot {attempted}: {error}") from error
     except OSError as error:
@@ -147,29 +131,6 @@ s=$($h <"$p") || fail 1
 mv -f "$p" "$t" || fail 1"""
     _send(shell, script, iter((whole,)), attempted=attempted, size=len(whole))
     tally.add(len(whole))
-
-
-def _push_large(
-    shell: Shell, local: Path, folder: str, name: str, attempted: str, progress: Progress | None
-) -> None:
-    entry, sha256 = archive.file_entry(local, ""), file_sha256(local)
-    partial = f".{sha256}.part"
-    # What would be refused at the end is refused before so much is sent.
-    script = f"""{_paths(folder, name, partial)}fail() {{ exit $1; }}
-{_MAKE_FOLDER}{_REFUSE_FOLDER}
-{HASH_LARGE}
-[ ! -f "$p" ] || {{ set -- $(ls -ln "$p"); echo "$5"; }}"""
-    done = _send(shell, script, iter(()), attempted=attempted, size=entry.size)
-    file = LargeFile(
-        local=local,
-        size=entry.size,
-        sha256=sha256,
-        partial=posixpath.join(folder, partial),
-        target=posixpath.join(folder, name),
-        mode="755" if entry.executable else "",
-    )
-    tally = Tally(entry.size, progress)
-    send_large(shell, file, offset=int(done.stdout or b"0"), attempted=attempted, tally=tally)
 
 
 def _push_tree(
@@ -232,7 +193,7 @@ def _split(shell: Shell, remote: str, attempted: str) -> tuple[str, str]:
 
 
 def pull_script(remote: str, *, sized: bool = False) -> str:
-    """Prints a line that says what comes, then the file or the tree, and the hashes on stderr."""
+    """Prints a line that says what comes, then it, and the hashes on stderr; of a large file where it is."""
     kilobytes = "$(du -sk .)" if sized else "0"
     return f"""{PROLOGUE}s={quoted_path(remote)}
 if [ -d "$s" ]; then
@@ -240,9 +201,13 @@ if [ -d "$s" ]; then
 cd "$s" && set -- {kilobytes} && echo "tree ${{1}} -" && tar cf - . && find . -type f -exec $h {{}} + >&2
 elif [ -f "$s" ]; then
 set -- $(ls -lnL "$s")
-if [ "$5" -ge {LARGE_BYTES} ]; then {HASH_LARGE} else {HASH} fi
 x=-; [ ! -x "$s" ] || x=x
+if [ "$5" -ge {LARGE_BYTES} ]; then
+echo "large $5 $x"
+{large_pull.DESCRIBE}else
+{HASH}
 echo "file $5 $x" && cat "$s" && $h <"$s" >&2
+fi
 elif [ -e "$s" ]; then exit {_NO_FILE}
 else exit {_MISSING}; fi"""
 
@@ -254,47 +219,6 @@ def _raise_unless_pulled(shell: Shell, attempted: str, remote: str, done: Comple
         raise DeviceError(f"{shell.device}: cannot {attempted}: it is neither a file nor a folder")
     if done.exit_code != 0:
         raise explained(shell.device, attempted, done, needed=0)
-
-
-class _Incoming:
-    """Takes what a device sends: a line that says what is coming, then its bytes."""
-
-    def __init__(self, write: Callable[[bytes], object], progress: Progress | None) -> None:
-        self._write = write
-        self._progress = progress
-        self._line = b""
-        self._total = self._done = 0
-        self._digest = hashlib.sha256()
-        self.begun = self.is_tree = self.executable = self._wrong = False
-
-    @property
-    def sha256(self) -> str:
-        """Of the bytes, hexadecimal."""
-        return self._digest.hexdigest()
-
-    def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
-        if not self.begun:
-            if self._wrong:
-                return
-            self._line += chunk
-            line, newline, chunk = self._line.partition(b"\n")
-            said = _COMING.fullmatch(line) if newline else None
-            if said is None:
-                self._wrong = bool(newline) or len(line) > _LINE_BYTES
-                return
-            self.begun, self.is_tree, self.executable = True, said[1] == b"tree", said[3] == b"x"
-            self._total = int(said[2]) * (1024 if self.is_tree else 1)
-        self._write(chunk)
-        self._digest.update(chunk)
-        self._done += len(chunk)
-        if self._progress is not None:
-            self._progress(self._done, max(self._done, self._total))
-
-    def end(self) -> None:
-        """Tell that it is all: what `du` says of a tree is near to what it is as a stream, not the same."""
-        if self._progress is not None:
-            self._progress(self._done, self._done)
 
 
 def _local_error(shell: Shell, attempted: str, error: OSError) -> DeviceError:

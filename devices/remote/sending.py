@@ -41,6 +41,9 @@ HASH_LARGE = (
 NO_SPACE_WORDS = """*[Nn]"o space left"*|*"quota exceeded"*|*": Wrote only "*"""
 """What tools say of a full disk, as a pattern of the shell's `case`; the last is GNU tar's."""
 
+SUM = re.compile(rb"^\\?([0-9a-f]{64})\s", re.MULTILINE)
+"""A line of what `$h` prints; names with a backslash have one before the hash."""
+
 _SLOWEST_BYTES_S = 100_000
 _CHUNK_BYTES = 1 << 20
 _NO_SPACE = re.compile(rb"[Nn]o space left|quota exceeded|: Wrote only ")

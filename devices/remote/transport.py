@@ -33,6 +33,28 @@ class Held(Protocol):
         ...
 
 
+class FileService(Protocol):
+    """A connection's own way with files, quicker than a command; it neither checks nor renames."""
+
+    def send_file(self, content: Iterable[bytes], remote: str, *, timeout_s: float) -> None:
+        """Write the file `remote`, an absolute path, anew.
+
+        Raises FileRefusedError with the device's reason, TransientDeviceError.
+        """
+        ...
+
+    def receive_file(self, remote: str, sink: Callable[[memoryview], object], *, timeout_s: float) -> None:
+        """Hand out the content of `remote` as it comes, in views that hold for the call alone.
+
+        Raises as `send_file` does.
+        """
+        ...
+
+
+class FileRefusedError(Exception):
+    """The device cannot read or write the file; the text is its reason."""
+
+
 class Transport(Protocol):
     """A connection that can be made again. Errors are DeviceError and TransientDeviceError, as ever."""
 
@@ -42,6 +64,11 @@ class Transport(Protocol):
     @property
     def connected(self) -> bool:
         """Whether commands can be sent now."""
+        ...
+
+    @property
+    def file_service(self) -> FileService | None:
+        """How big files go, where a command is not the quickest way."""
         ...
 
     def connect(self) -> None:

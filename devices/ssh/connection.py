@@ -52,6 +52,11 @@ class SshConnection:
         """Whether the connection stands, as far as is known."""
         return bool(self._hops) and self._hops[-1].is_active()
 
+    @property
+    def file_service(self) -> None:
+        """None: SFTP is not everywhere, and no faster than a command."""
+        return
+
     def connect(self) -> None:
         """Connect and log in, hop by hop; raises DeviceError, TransientDeviceError."""
         self.close()

@@ -5,9 +5,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from harness.cache import file_sha256
 from harness.errors import PocketbenchError, UnknownNameError
 from harness.platforms import SAME_ARCH
 from harness.spec import Frozen
+
+STATIC_LIBRARIES = ("libc.a", "libgcc.a", "libgcc_eh.a", "libgomp.a", "libstdc++.a")
+"""What of the system becomes a part of a static program.
+
+Others that do are built and installed together with these: libm, libpthread and the start of a program with
+libc, where libm.a is often but a text that names a file.
+"""
 
 
 class Abi(Frozen, frozen=True, kw_only=True):
@@ -69,11 +77,22 @@ def find_compiler(abi: Abi) -> Compiler:
             f"building for {abi.name} needs {prefix}g++, which this machine does not have: "
             f"apt-get install {abi.cross_package if cross else 'g++'}"
         )
-    return Compiler(abi=abi, c=Path(c), cxx=Path(cxx), version=_version(cxx), cross=cross)
+    version = _first_line(Path(cxx), "--version")
+    return Compiler(abi=abi, c=Path(c), cxx=Path(cxx), version=version, cross=cross)
 
 
-def _version(cxx: str) -> str:
-    done = subprocess.run([cxx, "--version"], capture_output=True, text=True, check=False)
+def static_libraries(compiler: Compiler) -> dict[str, str]:
+    """SHA-256 by name of the system's libraries that programs of `compiler` are linked to statically.
+
+    One that is not installed is left out: linking says so. Raises PocketbenchError when the compiler fails.
+    """
+    asked = {name: Path(_first_line(compiler.cxx, f"-print-file-name={name}")) for name in STATIC_LIBRARIES}
+    # Of what it does not find, a compiler says no more than the name.
+    return {name: file_sha256(path) for name, path in asked.items() if path.is_absolute()}
+
+
+def _first_line(cxx: Path, argument: str) -> str:
+    done = subprocess.run([cxx, argument], capture_output=True, text=True, check=False)
     if done.returncode != 0 or not done.stdout:
         raise PocketbenchError(f"{cxx} does not run: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout.splitlines()[0].strip()

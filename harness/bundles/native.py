@@ -16,7 +16,7 @@ from harness.bundles.apt import Apt
 from harness.bundles.base import MANIFEST, SCHEMA, Bundle
 from harness.bundles.binary import BinaryManifest, binary_bundle
 from harness.bundles.cmake import Project, Report, build
-from harness.bundles.compilers import Abi, Compiler, find_compiler
+from harness.bundles.compilers import Abi, Compiler, find_compiler, static_libraries
 from harness.bundles.portable import MACHINES
 from harness.bundles.sdist import source_archive, unpacked
 from harness.cache import Cache, file_sha256, tree_sha256
@@ -46,7 +46,7 @@ JSON_PACKAGE = "nlohmann-json3-dev"
 
 def has_native_runner(runtime: Runtime) -> bool:
     """Whether there is a runner in C++ for `runtime`."""
-    return (NATIVE / f"{runtime.name}_runner").is_dir()
+    return _source(runtime).is_dir()
 
 
 def native_bundle(cache: Cache, runtime: Runtime, version: str, abi: Abi, report: Report) -> Bundle:
@@ -64,17 +64,43 @@ def native_bundle(cache: Cache, runtime: Runtime, version: str, abi: Abi, report
     return binary_bundle(_runner(cache, runtime, version, compiler, report) / "bundle")
 
 
+def library_key(runtime: Runtime, version: str, compiler: Compiler) -> dict[str, Any]:
+    """What a compiled library is the result of."""
+    return {
+        "runtime": runtime.name,
+        "version": version,
+        "abi": compiler.abi.name,
+        "compiler": compiler.version,
+        "options": NCNN_OPTIONS,
+    }
+
+
+def runner_key(runtime: Runtime, version: str, compiler: Compiler, headers: Path) -> dict[str, Any]:
+    """What a linked runner is the result of, the JSON library in `headers` and the system's libraries too.
+
+    The runtime's library is compiled without these: it stays when only they change.
+    """
+    source = _source(runtime)
+    return {
+        **library_key(runtime, version, compiler),
+        "runner": tree_sha256(source, (path for path in source.iterdir() if path.suffix in SOURCES)),
+        "json": tree_sha256(headers),
+        "static": static_libraries(compiler),
+    }
+
+
+def _source(runtime: Runtime) -> Path:
+    return NATIVE / f"{runtime.name}_runner"
+
+
 def _runner(cache: Cache, runtime: Runtime, version: str, compiler: Compiler, report: Report) -> Path:
-    source = NATIVE / f"{runtime.name}_runner"
-    files = [path for path in source.iterdir() if path.suffix in SOURCES]
-    key = {**_key(runtime, version, compiler), "runner": tree_sha256(source, files)}
+    headers = _json_headers(cache, compiler.abi, report)
 
     def compile_into(path: Path, work: Path, log: Path) -> None:
         library = _library(cache, runtime, version, compiler, report)
-        headers = _json_headers(cache, compiler.abi, report)
         project = Project(
             name=f"the runner for {compiler.abi.name}",
-            source=source,
+            source=_source(runtime),
             directory=work,
             options={"NCNN_PREFIX": library, "JSON_INCLUDE": headers},
         )
@@ -83,7 +109,7 @@ def _runner(cache: Cache, runtime: Runtime, version: str, compiler: Compiler, re
         shutil.copy(work / PROGRAM, path / "bundle")
         _write_manifest(path / "bundle", runtime, version, compiler.abi)
 
-    return _entry(cache, "native-runners", key, compile_into)
+    return _entry(cache, "native-runners", runner_key(runtime, version, compiler, headers), compile_into)
 
 
 def _library(cache: Cache, runtime: Runtime, version: str, compiler: Compiler, report: Report) -> Path:
@@ -107,7 +133,7 @@ def _library(cache: Cache, runtime: Runtime, version: str, compiler: Compiler, r
         )
         build(cache, project, compiler, "install", log, report)
 
-    return _entry(cache, "native-libraries", _key(runtime, version, compiler), compile_into)
+    return _entry(cache, "native-libraries", library_key(runtime, version, compiler), compile_into)
 
 
 def _check_whole(source: Path, runtime: Runtime, version: str) -> None:
@@ -116,16 +142,6 @@ def _check_whole(source: Path, runtime: Runtime, version: str) -> None:
             f"the source distribution of {runtime.name} {version} holds its Python part only and cannot be "
             f"built; {runtime.default_version} can"
         )
-
-
-def _key(runtime: Runtime, version: str, compiler: Compiler) -> dict[str, Any]:
-    return {
-        "runtime": runtime.name,
-        "version": version,
-        "abi": compiler.abi.name,
-        "compiler": compiler.version,
-        "options": NCNN_OPTIONS,
-    }
 
 
 def _entry(

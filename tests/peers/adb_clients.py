@@ -10,7 +10,7 @@ import pytest
 from adb_shell.adb_device import AdbDeviceTcp
 
 from .adbd.phone import Phone
-from .adbd.server import DEBIAN_ADB
+from .adbd.server import DEBIAN_ADB, PATIENCE_S
 
 MIB = 1 << 20
 TMP = "/data/local/tmp"
@@ -51,7 +51,7 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def wait_until(true, timeout_s=10.0):
+def wait_until(true, timeout_s=PATIENCE_S):
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline

@@ -1,6 +1,6 @@
 """The test phone for a person: up until Ctrl-C, or as long as a command runs.
 
-uv run python -m tests.peers.adbd results/phone [--arm64] [--release android14] [-- COMMAND ...]
+uv run python -m tests.peers.adbd results/phone [--arm64] [--release android14] [--speed 40] [-- COMMAND ...]
 """
 
 import shlex
@@ -22,9 +22,12 @@ class ServedPhone:
 
     device_name = "phone"
 
-    def __init__(self, phone_class: type[Phone], release: str, *, directory: Path) -> None:
+    def __init__(
+        self, phone_class: type[Phone], release: str, *, directory: Path, bytes_per_s: float = 0.0
+    ) -> None:
         self._phone_class = phone_class
         self._release = release
+        self._bytes_per_s = bytes_per_s
         self._server = AdbServer(directory / "adb")
         self._phone: AdbDevice | None = None
         self._up = ExitStack()
@@ -34,6 +37,7 @@ class ServedPhone:
             up.enter_context(self._server)
             known = Authority([self._server.public_key])
             self._phone = up.enter_context(AdbDevice(self._phone_class(self._release), authority=known))
+            self._phone.faults.limit_speed(self._bytes_per_s)
             self._server.connect(self._phone.serial)
             self._up = up.pop_all()
         return self
@@ -61,11 +65,19 @@ def main() -> int:
     parser = by_hand.parser("adbd", "A phone that is none: what runs on it proves plumbing, never speed")
     parser.add_argument("--arm64", action="store_true", help="its programs are aarch64, under qemu-user")
     parser.add_argument("--release", choices=releases(), default="android14")
+    parser.add_argument(
+        "--speed", type=float, default=0.0, metavar="MB/S", help="of its cable: 40 is a good USB 2"
+    )
     arguments = by_hand.parsed(parser)
     phone_class = ArmPhone if arguments.arm64 else Phone
     if lacking := phone_class.missing():
         return by_hand.refused(lacking)
-    peer = ServedPhone(phone_class, arguments.release, directory=arguments.directory.absolute())
+    peer = ServedPhone(
+        phone_class,
+        arguments.release,
+        directory=arguments.directory.absolute(),
+        bytes_per_s=arguments.speed * 1e6,
+    )
     return by_hand.keep_up(peer, arguments.directory, arguments.command)
 
 

@@ -2,11 +2,16 @@
 
 import asyncio
 import socket
+import time
 
 WHOLE = 1 << 20
 SEGMENT_BYTES = 1400
 BUFFER_BYTES = 32 * 1024
 """Smaller ones make TCP itself stand still for fifths of a second."""
+
+
+_SHORTEST_PAUSE_S = 0.002
+"""Shorter ones take longer than they should."""
 
 
 class Faults:
@@ -22,6 +27,8 @@ class Faults:
         self.piece_bytes = WHOLE
         self._listener: socket.socket | None = None
         self._pause_s = 0.0
+        self._bytes_per_s = 0.0
+        self._busy_until = 0.0
         self._until_drop: dict[str, int | None] = {"received": None, "sent": None}
         self._no_space_after: int | None = None
         self._output_ends_after: int | None = None
@@ -45,6 +52,10 @@ class Faults:
         self.piece_bytes = piece_bytes
         self._pause_s = piece_bytes / bytes_per_s
         self.listen(self._listener)
+
+    def limit_speed(self, bytes_per_s: float) -> None:
+        """Move no more than that in a second, both ways together, as a cable does."""
+        self._bytes_per_s = bytes_per_s
 
     def no_space_after(self, count: int) -> None:
         """The disk is full once the next sync session has written so many bytes."""
@@ -92,6 +103,11 @@ class Faults:
             await asyncio.sleep(0.02)
         if self._pause_s:
             await asyncio.sleep(self._pause_s * (received + sent) / self.piece_bytes)
+        if self._bytes_per_s:
+            now = time.monotonic()
+            self._busy_until = max(now, self._busy_until) + (received + sent) / self._bytes_per_s
+            if self._busy_until - now > _SHORTEST_PAUSE_S:
+                await asyncio.sleep(self._busy_until - now)
         for direction, count in (("received", received), ("sent", sent)):
             left = self._until_drop[direction]
             if left is None or count == 0:

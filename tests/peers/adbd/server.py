@@ -12,6 +12,11 @@ import adbutils
 GOOGLE_ADB = Path(adbutils.__file__).with_name("binaries") / "adb"
 """The one that adbutils carries; what it runs by itself is the machine's own, where there is one."""
 DEBIAN_ADB = Path("/usr/bin/adb")
+PATIENCE_S = 45.0
+"""Time for several attempts of a server to reach a phone again: Debian's lie 10 s apart, Google's 3 s.
+
+Source: AOSP, packages/modules/adb/transport.cpp, ReconnectHandler, of Android 10 and 16.
+"""
 
 
 class AdbServer:
@@ -109,7 +114,7 @@ class AdbServer:
         lines = self.run("devices").stdout.decode().splitlines()
         return next((words[1] for line in lines if (words := line.split()) and words[0] == serial), "")
 
-    def wait_for_state(self, serial: str, wanted: str, *, timeout_s: float = 10.0) -> None:
+    def wait_for_state(self, serial: str, wanted: str, *, timeout_s: float = PATIENCE_S) -> None:
         """Raises AssertionError when it does not come."""
         deadline = time.monotonic() + timeout_s
         while (state := self.state(serial)) != wanted:
