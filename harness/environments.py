@@ -4,17 +4,17 @@ They are never activated: a program is started with `python -s -S` and the direc
 that it sees these packages and the standard library, nothing else. Conflicting pins never meet.
 """
 
-import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uv
 
-from harness.cache import Cache, digest_of
+from harness.cache import Cache
 from harness.errors import PocketbenchError, UnsupportedError
 from harness.interpreters import find_python
+from harness.package_index import installer_environment
 from harness.spec import Frozen
 
 INSTALL_TIMEOUT_S = 1800.0
@@ -36,13 +36,6 @@ OFFLINE = (
 
 NO_WHEEL = ("no wheels with a matching", "no usable wheels")
 """What uv says, in lower case, of a version that is there for other Pythons or platforms only."""
-
-INDEX_SETTINGS = (
-    *(f"UV_{name}" for name in ("DEFAULT_INDEX", "INDEX", "INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS")),
-    *(f"PIP_{name}" for name in ("INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX", "CONFIG_FILE")),
-    *("UV_NO_INDEX", "UV_CONFIG_FILE"),
-)
-"""Environment variables that say where packages come from."""
 
 
 class NoWheelError(UnsupportedError):
@@ -100,7 +93,8 @@ def install(packages: Packages, site: Path) -> None:
         command += ["--python", str(find_python(packages.python)), "--compile-bytecode"]
     if not packages.dependencies:
         command.append("--no-deps")
-    printed = run_installer("uv", command, packages, site, mirrors="UV_DEFAULT_INDEX, UV_FIND_LINKS")
+    mirrors = "UV_DEFAULT_INDEX, UV_FIND_LINKS"
+    printed = run_installer("uv", command, packages, site, mirrors=mirrors, env=installer_environment())
     if printed is None:
         return
     if _says(printed, ("there is no version of",)):
@@ -116,12 +110,14 @@ def run_installer(
     site: Path,
     *,
     mirrors: str,
+    env: Mapping[str, str],
     unreachable: Sequence[str] = (),
 ) -> str | None:
     """Run an installer of `packages` into `site`; None when it did, else what it said of the packages.
 
-    `mirrors` are its settings for another index; `unreachable`, in lower case, is what it says beyond OFFLINE
-    when there is none. Raises PocketbenchError for what has nothing to do with the packages.
+    `mirrors` are its settings for another index and `env` is what harness/package_index.py makes of them;
+    `unreachable`, in lower case, is what it says beyond OFFLINE when there is none. Raises PocketbenchError
+    for what has nothing to do with the packages.
     """
     wanted = " ".join(packages.requirements)
     try:
@@ -134,6 +130,7 @@ def run_installer(
             timeout=INSTALL_TIMEOUT_S,
             # Away from any project: its pins are not for this environment. The user's own settings count.
             cwd="/",
+            env=env,
         )
     except subprocess.TimeoutExpired as error:
         raise PocketbenchError(
@@ -166,11 +163,6 @@ def refusal(packages: Packages, printed: str, lasting: Sequence[str]) -> Unsuppo
         f"{packages.name} cannot be installed for Python {packages.python}"
         f"{' on ' + packages.platform if packages.platform else ''}: {last_lines(printed)}"
     )
-
-
-def index_settings() -> str:
-    """Hash of where packages come from: what one index does not have another may."""
-    return digest_of({name: os.environ.get(name) for name in INDEX_SETTINGS})
 
 
 def last_lines(printed: str, lines: int = 4) -> str:

@@ -15,6 +15,7 @@ LAYERS = [
     [
         "harness.cache",
         "harness.interpreters",
+        "harness.package_index",
         "harness.platforms",
         "harness.environments",
         "harness.toolchains",

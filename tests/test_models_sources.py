@@ -8,6 +8,7 @@ import pytest
 
 from harness.cache import Cache
 from harness.errors import PocketbenchError, UnknownNameError
+from harness.models.forms import parse_source
 from harness.models.sources import check_source, fetch
 
 CONTENT = b"weights " * 1000
@@ -215,9 +216,9 @@ def test_a_member_that_is_not_in_the_package_names_the_nearest(cache, tmp_path):
     assert cached_files(cache) == []
 
 
-@pytest.mark.parametrize("source", ["hf:org/net", "s3:bucket/net", "net.onnx", ""])
+@pytest.mark.parametrize("source", ["s3:bucket/net", "net.onnx", ""])
 def test_an_unknown_scheme_lists_the_known_ones(source):
-    with pytest.raises(UnknownNameError, match="Known: file, pypi, url"):
+    with pytest.raises(UnknownNameError, match="Known: file, hf, overlay, pypi, url"):
         check_source(source)
 
 
@@ -232,8 +233,38 @@ def test_an_unknown_scheme_lists_the_known_ones(source):
         "pypi:package==1.0:../a:b.onnx",
         "pypi:--index-url==1.0:a/b.onnx",
         "url:file:///etc/passwd",
+        "url:https://host/net.zip!../net.onnx",
+        "url:https://host/net.zip!/etc/passwd",
+        "hf:",
+        "hf:org/net/more@main",
+        "hf:org/net@main:../net.onnx",
+        "hf:org/net@main:/net.onnx",
+        "hf:--help@main",
+        "overlay:file:weights",
+        "overlay:file:weights+file:config",
     ],
 )
 def test_a_source_in_the_wrong_form_is_shown_the_right_one(source):
     with pytest.raises(PocketbenchError, match="is not of the form"):
         check_source(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("hf:org/net@main:net.onnx only=*.onnx", "choose files of a folder, not one file"),
+        ("hf:org/net@../main", "is no revision"),
+        ("overlay:file:a + overlay:file:b + file:c", "not made of overlays"),
+        ("overlay:file:a + s3:b", "is not of the form"),
+    ],
+)
+def test_a_source_that_means_nothing_is_told_why(source, said):
+    with pytest.raises(PocketbenchError, match=said):
+        check_source(source)
+
+
+def test_an_overlay_is_split_where_a_place_begins_and_nowhere_else():
+    told = "pypi:net==1.0+cpu:a + b/ only=*.bin,x/ without=y"
+    places = parse_source(f"overlay:hf:org/net@v1 + {told} +\n  file:C++ + more")
+    assert [place.where for place in places] == ["org/net", "net==1.0+cpu", "C++ + more"]
+    assert (places[1].member, places[1].only, places[1].without) == ("a + b/", ("*.bin", "x/"), ("y",))

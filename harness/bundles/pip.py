@@ -7,6 +7,7 @@ import uv
 
 from harness.environments import Packages, refusal, run_installer
 from harness.errors import UnsupportedError
+from harness.package_index import pip_environment
 
 PIP = "pip==26.3"
 
@@ -47,7 +48,13 @@ def pip_install(packages: Packages, site: Path) -> None:
     if not packages.dependencies:
         command.append("--no-deps")
     printed = run_installer(
-        "pip", command, packages, site, mirrors="PIP_INDEX_URL, PIP_FIND_LINKS", unreachable=UNREACHABLE
+        "pip",
+        command,
+        packages,
+        site,
+        mirrors="PIP_INDEX_URL, PIP_FIND_LINKS",
+        env=pip_environment(),
+        unreachable=UNREACHABLE,
     )
     if printed is not None:
         raise refusal(packages, printed.replace("ERROR: ", ""), NO_WHEEL)

@@ -17,8 +17,9 @@ from harness.bundles.base import SCHEMA, Bundle, read_bundle, write_manifest
 from harness.bundles.bytecode import NO_BYTECODE, can_compile, compile_packages
 from harness.bundles.wheel import install_packages, packages_of, shortened
 from harness.cache import Cache
-from harness.environments import ISOLATED, NoWheelError, index_settings, installed_versions
+from harness.environments import ISOLATED, NoWheelError, installed_versions
 from harness.errors import PocketbenchError, UnsupportedError
+from harness.package_index import index_settings
 from harness.platforms import Platform, glibc_platform
 from harness.runtimes import Runtime
 from harness.spec import BundleInfo, Frozen

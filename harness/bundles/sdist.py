@@ -1,6 +1,5 @@
 """Source distributions: downloaded with pip, checked, kept, and nothing in them run on the way."""
 
-import os
 import shutil
 import subprocess
 import tarfile
@@ -14,6 +13,7 @@ from harness.bundles.pip import PIP, UNREACHABLE
 from harness.cache import Cache, file_sha256
 from harness.environments import OFFLINE, last_lines
 from harness.errors import PocketbenchError
+from harness.package_index import pip_environment
 
 DOWNLOAD_TIMEOUT_S = 600.0
 
@@ -60,7 +60,7 @@ def _download(name: str, version: str, folder: Path) -> None:
                 check=False,
                 timeout=DOWNLOAD_TIMEOUT_S,
                 cwd="/",  # away from any project
-                env={**os.environ, "PYTHONPATH": scratch},
+                env={**pip_environment(), "PYTHONPATH": scratch},
             )
         except subprocess.TimeoutExpired as error:
             raise PocketbenchError(

@@ -13,12 +13,12 @@ from harness.environments import (
     ISOLATED,
     NoWheelError,
     Packages,
-    index_settings,
     install,
     installed_versions,
 )
 from harness.errors import PocketbenchError, UnsupportedError
 from harness.interpreters import find_python
+from harness.package_index import index_settings
 from harness.platforms import HOST, Platform, wheel_platform
 from harness.runtimes import Runtime
 from harness.spec import BundleInfo
