@@ -81,7 +81,7 @@ def one_pair(
         bundle=ready.bundle,
         artifact=ready.artifact_files,
         feed=feed_files(ready.feed),
-        inputs=ready.model.inputs,
+        inputs=ready.inputs,
         environment=runtime.variables(ready.case.threads),
     )
     with TemporaryDirectory() as scratch:
@@ -124,7 +124,7 @@ def job_of(ready: Ready, staged: Staged) -> Job:
         threads=ready.case.threads,
         files=staged.files,
         inputs=staged.inputs,
-        outputs=ready.reference.outputs,
+        outputs=ready.outputs,
         warmup=WarmupPlan(max_s=1.0),
         timing=TimingPlan(),
         options=ready.artifact.job_options,

@@ -31,7 +31,7 @@ def make_arm(
         bundle=ready.bundle,
         artifact=ready.artifact_files,
         feed=feed_files(ready.feed),
-        inputs=ready.model.inputs,
+        inputs=ready.inputs,
         environment=runtime.variables(case.threads),
         progress=progress,
     )
@@ -42,7 +42,7 @@ def make_arm(
         threads=case.threads,
         files=staged.files,
         inputs=staged.inputs,
-        outputs=ready.reference.outputs,
+        outputs=ready.outputs,
         warmup=effort.warmup,
         timing=effort.timing,
         options=ready.artifact.job_options,

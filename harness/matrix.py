@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from harness.errors import PocketbenchError, UnknownNameError
-from harness.runtimes import RUNTIMES, parse_runtime
+from harness.models.artifact_tables import backends_of
+from harness.runtimes import RUNTIMES, Runtime, parse_runtime
 from harness.spec import PRECISIONS, Case, Frozen, Model, Precision
 
 
@@ -28,7 +29,8 @@ def build_cases(zoo: Mapping[str, Model], filters: Filters) -> list[Case]:
     """All cases that the filters ask for.
 
     A precision or backend that is asked for by name makes a case for every runtime, also one that cannot
-    do it: the report then says so. Without a filter only what a runtime can do is a case.
+    do it: the report then says so. Without a filter a runtime's default precisions and what the zoo supplies
+    are cases.
 
     Raises UnknownNameError for a name that is not known, PocketbenchError when nothing is left.
     """
@@ -46,9 +48,8 @@ def build_cases(zoo: Mapping[str, Model], filters: Filters) -> list[Case]:
         )
         for model in models
         for runtime, version in map(parse_runtime, filters.runtimes or tuple(RUNTIMES))
-        for precision in precisions or runtime.precisions
+        for precision, backend in _cells(model, runtime, precisions, backends, named=bool(filters.runtimes))
         for threads in filters.threads
-        for backend in [b for b in runtime.backends if b in backends] or runtime.backends[:1]
     )
     # A runtime may be named with and without its default version.
     cases = list(dict.fromkeys(asked))
@@ -58,6 +59,30 @@ def build_cases(zoo: Mapping[str, Model], filters: Filters) -> list[Case]:
             "Every model of the zoo may have `default = false`: name one with --model"
         )
     return cases
+
+
+def _cells(
+    model: Model, runtime: Runtime, precisions: Sequence[str], backends: Sequence[str], *, named: bool
+) -> list[tuple[str, str]]:
+    """Precisions and backends of `model` in `runtime`, which is `named` when it was asked for by name.
+
+    An artifact of the zoo's is a cell also on a backend that is not the runtime's first. A model without a
+    source has only these and, so that the report says that they are missing, what is asked for by name.
+    """
+    asked = [backend for backend in runtime.backends if backend in backends]
+    supplied = [
+        (one.precision, backend)
+        for one in model.artifacts
+        if one.runtime == runtime.name and (one.precision in precisions or not precisions)
+        for backend in ([b for b in backends_of(one) if b in asked] if asked else backends_of(one)[:1])
+    ]
+    converted = list(precisions or runtime.default_precisions)
+    if not model.source:
+        held = {precision for precision, _ in supplied}
+        missing = precisions or (runtime.default_precisions[:1] if named and not supplied else ())
+        converted = [precision for precision in missing if precision not in held]
+    made = [(precision, backend) for precision in converted for backend in asked or runtime.backends[:1]]
+    return list(dict.fromkeys([*made, *supplied]))
 
 
 def _models(zoo: Mapping[str, Model], names: Sequence[str]) -> list[Model]:

@@ -22,6 +22,7 @@ from harness.errors import UnsupportedError
 from harness.launch import launch, load_outputs
 from harness.preparation import Ready
 from harness.probe import Probes
+from harness.reference import Reference
 from harness.schedule import Effort, cool_down, retried
 from harness.spec import (
     Case,
@@ -39,6 +40,12 @@ _log = logging.getLogger(__name__)
 
 NO_VERDICT = Verdict(kind="new")
 """Stands in a measurement until it has been compared."""
+
+NO_REFERENCE = (
+    "parity is unknown: the model has no reference. Give its ONNX as source, or name the runtime of an fp32 "
+    "artifact that is known to be right as reference"
+)
+"""Why a measured case has no parity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +101,12 @@ def measure(
         for index in range(setting.effort.launches):
             with TemporaryDirectory(prefix="pocketbench-") as scratch:
                 # One launch's outputs are enough: the others ran the same bytes on the same feed.
-                outputs = Path(scratch, "outputs") if judged is None else None
+                outputs = Path(scratch, "outputs") if judged is None and ready.reference else None
                 done = _launched(device, ready, arm, setting, cache, index=index, outputs=outputs)
                 launches.append(done)
                 if done.result is not None and outputs is not None:
                     try:
-                        judged = _judge(ready, model, outputs)
+                        judged = _judge(ready.reference, ready.case, model, outputs)
                     except (OSError, ValueError, EOFError) as error:
                         status, reason = "failed", f"the runner's outputs cannot be read: {error}"
                         break
@@ -116,6 +123,8 @@ def measure(
     after = None if lost else felt(device)
     sent = device.content_bytes_sent - sent_before
     _log.info("%s: %s: %d content bytes sent, %s", device.name, ready.case.key, sent, status)
+    if status == "measured" and ready.reference is None:
+        reason = NO_REFERENCE
     if launches and launches[-1].signal == "SIGKILL":
         reason += _killed_for_memory(before, after)
     samples = [launch.result.samples_ns for launch in launches if launch.result is not None]
@@ -216,14 +225,16 @@ def _killed_for_memory(before: Telemetry | None, after: Telemetry | None) -> str
     return f" The kernel's OOM killer ended it{had}: the case needs more memory than the device gives"
 
 
-def _judge(ready: Ready, model: Model, outputs: Path) -> Parity:
+def _judge(reference: Reference | None, case: Case, model: Model, outputs: Path) -> Parity | None:
+    if reference is None:
+        return None
     return parity.judge(
-        ready.reference.arrays(),
-        load_outputs(outputs, ready.reference.outputs),
-        precision=ready.case.precision,
+        reference.arrays(),
+        load_outputs(outputs, reference.outputs),
+        precision=case.precision,
         task=model.task,
-        override=model.parity.get(ready.case.precision),
-        reference_label=ready.reference.label,
+        override=model.parity.get(case.precision),
+        reference_label=reference.label,
     )
 
 

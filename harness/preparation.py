@@ -10,23 +10,34 @@ from devices.process import stop_running
 from harness.bundles import Bundle, bundle_for
 from harness.cache import Cache
 from harness.convert import Format, MadeArtifact, check_supported, make_artifact
-from harness.errors import PocketbenchError
+from harness.convert.calibration import calibration_for
+from harness.convert.matching import Wanted as Tensor
+from harness.convert.supplied import Supply, find_supplied, nothing_for, supply
+from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 from harness.launch import Files
+from harness.models.artifact_tables import backends_of
 from harness.models.prepare import Feed, Prepared, prepare, prepare_feed
 from harness.platforms import HOST, Platform
-from harness.reference import Reference, make_reference
+from harness.reference import Reference, make_reference, make_supplied_reference
 from harness.runtimes import RUNTIMES
-from harness.spec import Case, Frozen, Model
+from harness.spec import Case, Frozen, Model, TensorSpec
 
 
 class Ready(Frozen, frozen=True, kw_only=True):
-    """A case that can be measured."""
+    """A case that can be measured.
+
+    `inputs` and `outputs` have the artifact's names and are in the order of the feed and of the reference.
+    `model` is the prepared source: None for a model that is nothing but artifacts, which may also lack a
+    `reference`.
+    """
 
     case: Case
-    model: Prepared
+    model: Prepared | None
     feed: Feed
-    reference: Reference
+    reference: Reference | None
     artifact: MadeArtifact
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     bundle: Bundle
 
     @property
@@ -59,18 +70,78 @@ def make_ready(
     `supplied` are the user's binary bundles.
     """
     form = Format.of(case, platform)
-    check_supported(form)
+    given = find_supplied(model, form)
+    # What a file computes in is its own affair, but for MNN, whose session has to be told.
+    if given is None or form.runtime == "mnn":
+        check_supported(form)
+    if given is None and not model.source:
+        raise nothing_for(model, form)
     bundle = bundle_for(cache, RUNTIMES[case.runtime], case.runtime_version, platform, supplied)
-    prepared = prepare(cache, model, base)
+    prepared = prepare(cache, model, base) if model.source else None
     feed = prepare_feed(cache, model, prepared, base)
+    reference = _reference(cache, model, prepared, feed, base)
+    if given is not None:
+        outputs = _outputs_wanted(prepared, reference)
+        made = supply(
+            cache, model, given, form, base, inputs=_inputs_wanted(model, prepared), outputs=outputs
+        )
+    elif prepared is not None and reference is not None:
+        calibration = calibration_for(cache, model, prepared, case.precision, base)
+        artifact = make_artifact(cache, prepared, form, calibration)
+        made = Supply(artifact=artifact, inputs=prepared.inputs, outputs=reference.outputs)
     return Ready(
         case=case,
         model=prepared,
         feed=feed,
-        reference=make_reference(cache, prepared, feed),
-        artifact=make_artifact(cache, prepared, form),
+        reference=reference,
+        artifact=made.artifact,
+        inputs=made.inputs,
+        outputs=made.outputs,
         bundle=bundle,
     )
+
+
+def _reference(
+    cache: Cache, model: Model, prepared: Prepared | None, feed: Feed, base: Path
+) -> Reference | None:
+    """What outputs are judged against: the source, else the artifact the zoo names, else onnxruntime's."""
+    if prepared is not None:
+        return make_reference(cache, prepared, feed)
+    wanted = model.reference or "onnxruntime"
+    given = next((one for one in model.artifacts if (one.runtime, one.precision) == (wanted, "fp32")), None)
+    if given is None:
+        return None
+    form = Format(
+        runtime=wanted,
+        version=RUNTIMES[wanted].default_version,
+        precision="fp32",
+        backend=backends_of(given)[0],
+        arch=HOST.processor,
+    )
+    try:
+        made = supply(cache, model, given, form, base, inputs=_inputs_wanted(model, None), outputs=None)
+    except UnsupportedError as error:
+        # Not these cells' nature: without their reference they are lost, which is not to be passed over.
+        raise ConversionError(f"the reference cannot be used: {error}") from error
+    return make_supplied_reference(cache, model.name, made, form, feed)
+
+
+def _inputs_wanted(model: Model, prepared: Prepared | None) -> list[Tensor]:
+    """The model's inputs in the order of its feed, by their names in the zoo and in the frozen source."""
+    if prepared is None:
+        return [Tensor.of(tensor) for tensor in model.inputs]
+    pairs = zip(prepared.inputs, prepared.original_inputs, strict=True)
+    return [Tensor.of(tensor, original) for tensor, original in pairs]
+
+
+def _outputs_wanted(prepared: Prepared | None, reference: Reference | None) -> list[Tensor] | None:
+    """The reference's outputs, by their names in the source and in the frozen one; None without reference."""
+    if reference is None:
+        return None
+    if prepared is None:
+        return [Tensor.of(tensor) for tensor in reference.outputs]
+    pairs = zip(reference.outputs, prepared.original_outputs, strict=True)
+    return [Tensor.of(tensor, original) for tensor, original in pairs]
 
 
 def make_all_ready(

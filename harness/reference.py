@@ -1,6 +1,11 @@
-"""The reference: what the host's onnxruntime computes in fp32 from the same feed, cached."""
+"""The reference: what the host computes in fp32 from the same feed, cached.
 
+It is onnxruntime on the model's source, or, where a model is nothing but artifacts, one of these.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -8,6 +13,8 @@ import numpy as np
 from devices.local import LocalDevice
 from harness.bundles import Bundle, wheel_bundle
 from harness.cache import Cache
+from harness.convert import Format
+from harness.convert.supplied import Supply
 from harness.errors import ConversionError, PocketbenchError
 from harness.launch import Files, feed_files, launch, load_outputs, runner_tree, stage
 from harness.models.prepare import Feed, Prepared
@@ -32,16 +39,73 @@ class Reference(Frozen, frozen=True, kw_only=True):
 
 def make_reference(cache: Cache, model: Prepared, feed: Feed) -> Reference:
     """Run the shaped source model once; raises ConversionError when the reference cannot run it."""
-    runtime = RUNTIMES["onnxruntime"]
-    version = runtime.default_version
-    bundle = wheel_bundle(cache, runtime, version)
+    bundle = wheel_bundle(cache, RUNTIMES["onnxruntime"], RUNTIMES["onnxruntime"].default_version)
+    renamed = zip(model.inputs, model.original_inputs, strict=True)
+    once = _Once(
+        model=model.name,
+        bundle=bundle,
+        backend="cpu",
+        artifact=Files(
+            path=model.shaped.parent, digest=model.shaped_sha256, names={"onnx": model.shaped.name}
+        ),
+        inputs=tuple(msgspec.structs.replace(tensor, name=name) for tensor, name in renamed),
+        outputs=tuple(TensorSpec(name=name, shape=()) for name in model.original_outputs),
+    )
     key = {"model": model.shaped_sha256, "feed": feed.digest, "bundle": bundle.digest}
+    return _reference(cache, key, once, feed, model.outputs, label=f"{once.engine} fp32")
 
+
+def make_supplied_reference(cache: Cache, model: str, supply: Supply, form: Format, feed: Feed) -> Reference:
+    """Run a supplied artifact of `model`, made for `form`, once on the host.
+
+    Its outputs keep the file's names. Raises ConversionError when the artifact cannot be run.
+    """
+    bundle = wheel_bundle(cache, RUNTIMES[form.runtime], form.version)
+    made = supply.artifact
+    once = _Once(
+        model=model,
+        bundle=bundle,
+        backend=form.backend,
+        artifact=Files(path=made.path, digest=made.digest, names=made.record.files),
+        inputs=supply.inputs,
+        outputs=supply.outputs,
+        options=made.job_options,
+    )
+    key = {
+        "supplied": made.digest,
+        "inputs": once.inputs,
+        "outputs": once.outputs,
+        "feed": feed.digest,
+        "bundle": bundle.digest,
+    }
+    names = [tensor.name for tensor in supply.outputs]
+    return _reference(cache, key, once, feed, names, label=f"{once.engine} fp32, supplied")
+
+
+class _Once(Frozen, frozen=True, kw_only=True):
+    """What is run to get a reference, and in what."""
+
+    model: str
+    bundle: Bundle
+    backend: str
+    artifact: Files
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    options: dict[str, Any] = {}
+
+    @property
+    def engine(self) -> str:
+        return f"{self.bundle.info.runtime}@{self.bundle.info.version}"
+
+
+def _reference(
+    cache: Cache, key: dict[str, Any], once: _Once, feed: Feed, names: Sequence[str], *, label: str
+) -> Reference:
     def build(path: Path) -> None:
         with LocalDevice("host", str(path), exclusive=False) as host:
-            done = _run_once(host, cache, bundle, model, feed, path / "outputs")
+            done = _run_once(host, cache, once, feed, path / "outputs")
         if done.result is None:
-            told = f"the reference (onnxruntime {version}, fp32) cannot run {model.name}: {done.reason}"
+            told = f"the reference ({label}) cannot run {once.model}: {done.reason}"
             if done.status == "timeout" or done.signal == "SIGKILL":
                 # A slow or full machine's fault, not the model's: not remembered.
                 raise PocketbenchError(told)
@@ -52,39 +116,34 @@ def make_reference(cache: Cache, model: Prepared, feed: Feed) -> Reference:
     described = msgspec.json.decode((path / "outputs.json").read_bytes(), type=tuple[TensorSpec, ...])
     return Reference(
         path=path / "outputs",
-        label=f"onnxruntime@{version} fp32",
+        label=label,
         outputs=tuple(
-            msgspec.structs.replace(spec, name=name)
-            for spec, name in zip(described, model.outputs, strict=True)
+            msgspec.structs.replace(spec, name=name) for spec, name in zip(described, names, strict=True)
         ),
     )
 
 
-def _run_once(
-    host: LocalDevice, cache: Cache, bundle: Bundle, model: Prepared, feed: Feed, outputs: Path
-) -> LaunchResult:
-    runtime = RUNTIMES[bundle.info.runtime]
-    renamed = zip(model.inputs, model.original_inputs, strict=True)
+def _run_once(host: LocalDevice, cache: Cache, once: _Once, feed: Feed, outputs: Path) -> LaunchResult:
+    runtime = RUNTIMES[once.bundle.info.runtime]
     staged = stage(
         host,
         runner=runner_tree(cache),
-        bundle=bundle,
-        artifact=Files(
-            path=model.shaped.parent, digest=model.shaped_sha256, names={"onnx": model.shaped.name}
-        ),
+        bundle=once.bundle,
+        artifact=once.artifact,
         feed=feed_files(feed),
-        inputs=[msgspec.structs.replace(tensor, name=name) for tensor, name in renamed],
+        inputs=once.inputs,
         environment=runtime.variables(1),
     )
     job = Job(
         runtime=runtime.name,
-        backend="cpu",
+        backend=once.backend,
         precision="fp32",
         threads=1,
         files=staged.files,
         inputs=staged.inputs,
-        outputs=tuple(TensorSpec(name=name, shape=()) for name in model.original_outputs),
+        outputs=once.outputs,
         warmup=ONE_WARMUP,
         timing=ONE_ITERATION,
+        options=once.options,
     )
     return launch(host, staged, job, outputs=outputs)

@@ -1,5 +1,8 @@
 """Converter toolchains: isolated environments, never the harness's own, and how a tool is run in one."""
 
+import errno
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -57,6 +60,10 @@ CMAKE = Packages(
 """For building native runners; both wheels are programs, of which no Python is needed."""
 
 
+FULL_BYTES = 64 * 1024
+"""A disk with less room than this is full: converters seldom say why they stop."""
+
+
 class ConversionTimeoutError(UnsupportedError):
     """A converter hung and was ended; not remembered, the next run tries again."""
 
@@ -81,6 +88,9 @@ def run_tool(
             f"{name} did not finish within {timeout_s:.0f} s and was ended"
         ) from error
     printed = (done.stdout + done.stderr).decode(errors="replace")
+    if (done.signal or done.exit_code != 0) and _is_full(cwd, printed):
+        # The disk's fault, not the model's: nothing to remember.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cwd))
     if done.signal:
         raise ConversionError(f"{name} crashed: {done.signal}. {_last_words(printed)}", printed)
     if done.exit_code != 0:
@@ -89,12 +99,22 @@ def run_tool(
 
 
 def require_files(name: str, printed: str, *files: Path) -> None:
-    """Raise ConversionError unless all `files` are there and not empty: converters' exit codes lie."""
+    """Raise ConversionError unless all `files` are there and not empty: converters' exit codes lie.
+
+    On a full disk it is an OSError, which the cache explains and does not remember.
+    """
     missing = [file.name for file in files if not file.is_file() or file.stat().st_size == 0]
+    if missing and _is_full(files[0].parent, printed):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(files[0].parent))
     if missing:
         raise ConversionError(
             f"{name} ended without an error and without {', '.join(missing)}: {_last_words(printed)}", printed
         )
+
+
+def _is_full(folder: Path, printed: str) -> bool:
+    """Whether a tool failed for want of room: it says so, or there is none."""
+    return os.strerror(errno.ENOSPC) in printed or shutil.disk_usage(folder).free < FULL_BYTES
 
 
 def _last_words(printed: str, limit: int = 300) -> str:

@@ -115,7 +115,8 @@ class Row(Frozen, frozen=True, kw_only=True):
         """Which outputs left their limits, and how."""
         parity = self.measurement.parity
         if parity is None:
-            return "outputs were not compared"
+            measured = self.measurement.status == "measured"
+            return (measured and self.measurement.reason) or "outputs were not compared"
         wrong = [f"{o.name}: {o.failure or 'outside its limits'}" for o in parity.outputs if not o.ok]
         if parity.ok:
             return f"outputs agree with {parity.reference}"
@@ -212,9 +213,10 @@ def as_expected(measurement: Measurement) -> bool:
 
 
 def _reason(measurement: Measurement) -> str:
+    own = (measurement.reason, measurement.verdict.reason)
     given: Iterable[str] = (
-        measurement.reason,
-        measurement.verdict.reason,
+        # Of a case that was measured, the verdict comes first: its own reason is why it has no parity.
+        *(reversed(own) if measurement.status == "measured" else own),
         *(launch.reason for launch in measurement.launches),
     )
     return next(filter(None, given), "")

@@ -48,6 +48,8 @@ def test_a_32_bit_arm_without_a_wheel_is_told_what_is_missing(tmp_path):
 
 def test_an_index_that_pip_cannot_reach_is_no_lack_of_wheels(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    # uv, which fetches pip itself, has an index of its own and is not given that one.
+    monkeypatch.setenv("UV_INDEX", tmp_path.as_uri())
     monkeypatch.setenv("PIP_RETRIES", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     for variable in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):

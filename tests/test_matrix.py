@@ -47,7 +47,7 @@ def test_every_case_is_asked_for_and_there_once(asked):
     for case in cases:
         assert case.model in (asked.models or ZOO)
         assert case.runtime in (asked.runtimes or RUNTIMES)
-        assert case.precision in (asked.precisions or RUNTIMES[case.runtime].precisions)
+        assert case.precision in (asked.precisions or RUNTIMES[case.runtime].default_precisions)
         assert case.threads in asked.threads
         assert case.backend in RUNTIMES[case.runtime].backends
         assert case.runtime_version == RUNTIMES[case.runtime].default_version

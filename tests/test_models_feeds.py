@@ -3,6 +3,8 @@
 What the networks make of them is in test_freeze_zoo.py, where there is a runtime to ask.
 """
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,14 +40,21 @@ def recorded(tmp_path):
 
 
 @pytest.fixture
-def material(picture, recorded):
+def text(tmp_path):
+    (tmp_path / "tokens.json").write_text(json.dumps(list(range(100))))
+    return tmp_path / "tokens.json"
+
+
+@pytest.fixture
+def material(picture, recorded, text):
     """The file each kind of feed is made from."""
-    return {"photo": picture, "letterbox": picture, "arrays": recorded}
+    return {"photo": picture, "letterbox": picture, "arrays": recorded, "tokens": text}
 
 
 HEARD = [-7141, -4366, -1164, -1771, 2668, 5216, 3713, -931]
 IMAGE = ("x", (1, 3, 64, 96))
 INPUTS = dict.fromkeys(KINDS, (IMAGE,)) | {"speech": (("input", (1, 576)), ("state", (2, 1, 128)))}
+INPUTS["tokens"] = (("input_ids", (1, 16)),)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -186,6 +186,13 @@ def test_an_address_with_a_case_opens_that_case(page, address):
     assert page.find_element(By.ID, REGRESSED).get_attribute("open")
 
 
+def test_a_dot_of_the_trade_off_leads_to_its_case(page):
+    dot = page.find_element(By.CSS_SELECTOR, f'#tradeoff svg a[href="#{REGRESSED}"] path')
+    assert "ncnn" in dot.find_element(By.XPATH, "..").get_attribute("textContent")
+    dot.click()
+    WebDriverWait(page, 5).until(lambda _: page.find_element(By.ID, REGRESSED).get_attribute("open"))
+
+
 def test_the_banner_leads_to_a_folded_section_and_opens_it(page):
     page.find_element(By.CSS_SELECTOR, '.tallies a[href="#unclear"]').click()
     WebDriverWait(page, 5).until(

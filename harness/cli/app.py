@@ -21,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (devices, doctor, models, convert, runs, compare, baseline, report, export):
+for command in (devices, doctor, convert, runs, compare, baseline, report, export):
     app.command()(command)
+app.add_typer(models)
 app.add_typer(bundles)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from harness.cache import Cache
+from harness.convert.calibration import Calibration
 from harness.models.prepare import Prepared
 from harness.platforms import HOST, Platform
 from harness.spec import Case, Frozen, Precision
@@ -38,7 +39,7 @@ class Format(Frozen, frozen=True, kw_only=True):
 class Request(Frozen, frozen=True, kw_only=True):
     """Convert `model` to `precision` for a runtime's `version` and `backend`, into the directory `out`.
 
-    `arch` is as in Format.
+    `arch` is as in Format; `calibration` are the samples for a static quantizer.
     """
 
     model: Prepared
@@ -47,25 +48,41 @@ class Request(Frozen, frozen=True, kw_only=True):
     backend: str
     arch: str | None = None
     out: Path
+    calibration: Calibration | None = None
+
+    def form(self, runtime: str) -> Format:
+        """What is asked for, without the model."""
+        return Format(
+            runtime=runtime,
+            version=self.version,
+            precision=self.precision,
+            backend=self.backend,
+            arch=self.arch,
+        )
 
 
 class Converted(Frozen, frozen=True, kw_only=True):
-    """Files by the role the runner knows them by, relative to the artifact, and options for the job."""
+    """Files by the role the runner knows them by, relative to the artifact, and options for the job.
+
+    `found` is what the conversion has to say of its result, such as how many operators it left in fp32; it is
+    recorded with the artifact.
+    """
 
     files: dict[str, str]
     job_options: dict[str, Any] = {}
+    found: dict[str, Any] = {}
 
 
 class Converter(Frozen, frozen=True, kw_only=True):
     """A converter: `name(version)` says which one, at which version, serves that version of the runtime.
 
-    `options(precision, backend)` are the settings that distinguish one conversion from another, and
-    `target(backend, arch)` those for one kind of processor, where the format is not the same for all: they
-    are part of the artifact's key. `convert` raises ConversionError with the log when it cannot, `target`
-    UnsupportedError for a processor that there is nothing for.
+    `options(form)` are the settings that distinguish one conversion from another; they are part of the
+    artifact's key. It raises UnsupportedError for what there is nothing for, such as a processor. `methods`
+    are the calibration methods for int8, the default first, and what the runtime calls them. `convert`
+    raises ConversionError with the log when it cannot.
     """
 
     name: Callable[[str], str]
-    options: Callable[[Precision, str], dict[str, Any]]
+    options: Callable[[Format], dict[str, Any]]
     convert: Callable[[Cache, Request], Converted]
-    target: Callable[[str, str | None], dict[str, Any]] = lambda _backend, _arch: {}
+    methods: dict[str, str] = {}

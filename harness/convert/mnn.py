@@ -1,14 +1,22 @@
-"""ONNX to MNN through the converter inside the MNN wheel.
+"""ONNX to MNN through the converter inside the MNN wheel, and to int8 through the quantizer in it.
 
 The wheel's own scripts are not used: importing MNN.tools installs and runs an uploader.
 """
 
+import json
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness.cache import Cache
-from harness.convert.base import Converted, Converter, Request
+from harness.convert.base import Converted, Converter, Format, Request
+from harness.convert.calibration import Calibration, chosen_method
 from harness.convert.rewrite import rewritten, version_of
-from harness.environments import Packages, environment
+from harness.environments import Environment, Packages, environment
 from harness.errors import ConversionError
 from harness.runtimes.mnn import MNN
 from harness.spec import Precision
@@ -17,42 +25,123 @@ from harness.toolchains import TOOLS, require_files, run_tool
 FLAGS: dict[Precision, list[str]] = {
     "fp32": [],
     "fp16": ["--fp16"],
-    "w8": ["--weightQuantBits", "8", "--weightQuantBlock", "32"],
+    "w8": ["--weightQuantBits", "8", "--weightQuantBlock", "32", "--hqq"],
+    "w4": ["--weightQuantBits", "4", "--weightQuantBlock", "16", "--hqq"],
+    "int8": [],
 }
-"""A step for every 32 weights: with one per channel a recogniser reads another text (docs/runtimes.md)."""
+"""A step and an offset for every 32 weights (16 in 4 bits), chosen by half-quadratic quantization.
 
-LIFT = "lift_weights.py"
-"""For w8: steps under 1e-6 are taken for zero, and the channel's weights with them."""
+With one step for a channel, or with steps by the largest weight, a recogniser reads another text
+(docs/runtimes.md).
+"""
+
+HQQ_SINCE = (3, 4)
+"""Before, `--hqq` is no option: steps are then symmetric, by the largest weight."""
+
+LIFT, EQUALIZE = "lift_weights.py", "equalize_weights.py"
+REWRITINGS: dict[Precision, tuple[str, ...]] = {
+    "w8": (LIFT,),
+    "w4": (EQUALIZE, LIFT),
+    "int8": (EQUALIZE, LIFT),
+}
+"""LIFT: steps under 1e-6 are taken for zero, and the channel's weights with them."""
+
+METHODS = {"admm": "ADMM", "kl": "KL", "ema": "EMA"}
+
+QUANTIZER: dict[str, Any] = {"weight_quantize_method": "MAX_ABS", "batch_size": 1, "quant_bits": 8}
+"""A batch of one: the inputs' shapes are fixed."""
+
+NOT_SUPPORTED = re.compile(r"Not Support(?:ed)?[:\s]+(?:ONNX::)?(\w+)", re.IGNORECASE)
 
 
-def _options(precision: Precision, backend: str) -> dict[str, Any]:
-    del backend
-    lift = {"rewritten": version_of(LIFT)} if precision == "w8" else {}
-    return {"flags": FLAGS[precision], **lift}
+def _options(form: Format) -> dict[str, Any]:
+    scripts = REWRITINGS.get(form.precision, ())
+    rewriting = {"rewritten": [version_of(script) for script in scripts]} if scripts else {}
+    quantizer = {"quantizer": QUANTIZER} if form.precision == "int8" else {}
+    return {"flags": _flags(form), **rewriting, **quantizer}
+
+
+def _flags(form: Format) -> list[str]:
+    numbers = tuple(int(part) for part in re.findall(r"\d+", form.version)[:2])
+    return [flag for flag in FLAGS[form.precision] if flag != "--hqq" or numbers >= HQQ_SINCE]
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
     tools = environment(cache, _toolchain(request.version))
     target = request.out / "model.mnn"
-    lifted = request.out / "lifted.onnx"
     model = request.model.frozen
-    if request.precision == "w8":
-        model = rewritten(cache, LIFT, model, lifted)
+    for script in REWRITINGS.get(request.precision, ()):
+        model = rewritten(cache, script, model, request.out / f"{script}.onnx")
+    _run_converter(tools, model, target, _flags(request.form("mnn")))
+    for leftover in request.out.glob("*.py.onnx"):
+        leftover.unlink()
+    if request.precision == "int8":
+        _quantize(tools, request, target)
+    return Converted(files={"mnn": target.name})
+
+
+def _run_converter(tools: Environment, model: Path, target: Path, flags: list[str]) -> None:
+    """Run mnnconvert; raises ConversionError naming the operators that MNN does not have."""
     arguments = ["-f", "ONNX", "--modelFile", str(model), "--MNNModel", str(target)]
     printed = run_tool(
         "mnnconvert",
-        tools.command(
-            str(TOOLS / "mnn_convert.py"), *arguments, "--bizCode", "pocketbench", *FLAGS[request.precision]
-        ),
-        cwd=request.out,
+        tools.command(str(TOOLS / "mnn_convert.py"), *arguments, "--bizCode", "pocketbench", *flags),
+        cwd=target.parent,
         env=tools.variables(),
     )
-    unsupported = [line.strip() for line in printed.splitlines() if "Not Support" in line]
+    unsupported = unsupported_operators(printed)
     if unsupported:
-        raise ConversionError(f"mnnconvert: {unsupported[0]}", printed)
+        raise ConversionError(f"MNN does not support {unsupported}", printed)
     require_files("mnnconvert", printed, target)
-    lifted.unlink(missing_ok=True)
-    return Converted(files={"mnn": target.name})
+
+
+def unsupported_operators(printed: str) -> str:
+    """Operators that mnnconvert says it lacks, each with how many there are; empty when there are none."""
+    counts = Counter(NOT_SUPPORTED.findall(printed))
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+
+
+def _quantize(tools: Environment, request: Request, target: Path) -> None:
+    """Replace the fp32 model at `target` by one whose ranges were read off the calibration samples.
+
+    Raises ConversionError when mnnquant crashes or leaves nothing.
+    """
+    method = chosen_method("mnn", METHODS, request.calibration)
+    source, folder = request.out / "float.mnn", request.out / "samples"
+    target.rename(source)
+    if request.calibration is not None:
+        _write_samples(request, request.calibration, folder)
+    config = {
+        **QUANTIZER,
+        "path": f"{folder}/",
+        "used_sample_num": len(list(folder.iterdir())),
+        "input_type": "sequence",
+        "feature_quantize_method": METHODS[method],
+    }
+    (request.out / "quantizer.json").write_text(json.dumps(config))
+    printed = run_tool(
+        f"mnnquant ({method})",
+        tools.command(str(TOOLS / "mnn_quantize.py"), str(source), str(target), "quantizer.json"),
+        cwd=request.out,
+        env=tools.variables(),
+        timeout_s=1800.0,
+    )
+    require_files(f"mnnquant ({method})", printed, target)
+    source.unlink()
+    shutil.rmtree(folder)
+
+
+def _write_samples(request: Request, calibration: Calibration, folder: Path) -> None:
+    """Samples as mnnquant takes anything: a folder each, with input.json and a text file for every input."""
+    inputs = [{"name": tensor.name, "shape": list(tensor.shape)} for tensor in request.model.inputs]
+    for number, file in enumerate(calibration.samples):
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        told = {"inputs": inputs, "outputs": list(request.model.outputs)}
+        (place / "input.json").write_text(json.dumps(told))
+        with np.load(file) as stored:
+            for tensor in request.model.inputs:
+                np.savetxt(place / f"{tensor.name}.txt", stored[tensor.name].ravel(), fmt="%.9g")
 
 
 def _toolchain(version: str) -> Packages:
@@ -62,4 +151,6 @@ def _toolchain(version: str) -> Packages:
     )
 
 
-CONVERTER = Converter(name=lambda version: f"mnnconvert@{version}", options=_options, convert=_convert)
+CONVERTER = Converter(
+    name=lambda version: f"mnnconvert@{version}", options=_options, convert=_convert, methods=METHODS
+)

@@ -1,18 +1,23 @@
-"""ONNX to ncnn through pnnx."""
+"""ONNX to ncnn through pnnx, and on to int8 by a script of our own: ncnn's tools for it are in no package."""
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.cache import Cache
-from harness.convert.base import Converted, Converter, Request
+from harness.convert.base import Converted, Converter, Format, Request
+from harness.convert.calibration import chosen_method
 from harness.convert.rewrite import rewritten, version_of
 from harness.environments import Packages, environment
-from harness.errors import ConversionError
+from harness.errors import ConversionError, UnsupportedError
+from harness.runtimes.ncnn import NCNN
 from harness.spec import Precision, TensorSpec
-from harness.toolchains import require_files, run_tool
+from harness.toolchains import TOOLS, require_files, run_tool
 
 TYPES = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
 
@@ -42,18 +47,38 @@ FLATTEN = "flatten_select.py"
 LIFT = "lift_weights.py"
 """For fp16: pnnx stores weights under 2^-14, half floats' subnormal numbers, as zero."""
 
+EQUALIZE = "equalize_weights.py"
+"""For int8: one step for a whole tensor has to suit all its channels."""
 
-def _options(precision: Precision, backend: str) -> dict[str, Any]:
-    del backend
-    scripts = [FLATTEN, LIFT] if precision == "fp16" else [FLATTEN]
-    return {"fp16": int(precision == "fp16"), "rewritten": [version_of(script) for script in scripts]}
+INT8, READER = "ncnn_int8.py", "ncnn_files.py"
+
+METHODS = {"percentile": "percentile", "kl": "kl", "minmax": "minmax"}
+
+PERCENTILE = 99.999
+
+QUANTIZABLE = ("Convolution", "ConvolutionDepthWise", "InnerProduct")
+
+
+def _options(form: Format) -> dict[str, Any]:
+    options = {
+        "fp16": int(form.precision == "fp16"),
+        "rewritten": [version_of(script) for script in _rewritings(form.precision)],
+    }
+    if form.precision == "int8":
+        return {**options, "percentile": PERCENTILE, "scripts": [version_of(INT8), version_of(READER)]}
+    return options
+
+
+def _rewritings(precision: Precision) -> list[str]:
+    more: dict[Precision, list[str]] = {"fp16": [LIFT], "int8": [EQUALIZE]}
+    return [FLATTEN, *more.get(precision, [])]
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
     tools = environment(cache, _toolchain(request.version))
-    source = rewritten(cache, FLATTEN, request.model.frozen, request.out / "model.flat.onnx")
-    if request.precision == "fp16":
-        source = rewritten(cache, LIFT, source, request.out / "model.lifted.onnx")
+    source = request.model.frozen
+    for script in _rewritings(request.precision):
+        source = rewritten(cache, script, source, request.out / f"model.{script}.onnx")
     # pnnx writes a dozen files beside its input.
     model = request.out / "model.onnx"
     shutil.copyfile(source, model)
@@ -78,15 +103,55 @@ def _convert(cache: Cache, request: Request) -> Converted:
     for leftover in request.out.glob("model*"):
         if leftover not in {param, weights}:
             leftover.unlink()
-    return Converted(files={"param": param.name, "bin": weights.name}, job_options={"batch_axes": axes})
+    found = _quantize(cache, request, param, weights, axes) if request.precision == "int8" else {}
+    return Converted(
+        files={"param": param.name, "bin": weights.name}, job_options={"batch_axes": axes}, found=found
+    )
+
+
+def _quantize(
+    cache: Cache, request: Request, param: Path, weights: Path, axes: Sequence[int | None]
+) -> dict[str, Any]:
+    """Put an int8 network in the place of the fp32 one; returns which layers it has in which precision."""
+    method = chosen_method("ncnn", METHODS, request.calibration)
+    tools = environment(cache, _quantizer(request.version))
+    floats = {file: file.rename(file.with_name(f"float.{file.name}")) for file in (param, weights)}
+    order = {
+        "param": str(floats[param]),
+        "bin": str(floats[weights]),
+        "out_param": str(param),
+        "out_bin": str(weights),
+        "method": method,
+        "percentile": PERCENTILE,
+        "samples": [str(file) for file in request.calibration.samples] if request.calibration else [],
+        "inputs": [[tensor.name, axis] for tensor, axis in zip(request.model.inputs, axes, strict=True)],
+    }
+    (request.out / "order.json").write_bytes(msgspec.json.encode(order))
+    printed = run_tool(
+        "ncnn int8",
+        tools.command(str(TOOLS / INT8), "order.json"),
+        cwd=request.out,
+        env={**tools.variables(), "OMP_WAIT_POLICY": "passive"},
+        timeout_s=1800.0,
+    )
+    require_files("ncnn int8", printed, param, weights)
+    for file in floats.values():
+        file.unlink()
+    found = msgspec.json.decode((request.out / "found.json").read_bytes(), type=dict[str, Any])
+    if not found["int8"]:
+        raise UnsupportedError(
+            f"ncnn computes {', '.join(QUANTIZABLE)} in int8, and {request.model.name} has none of them"
+        )
+    return found
 
 
 def _refuse_unknown_layers(param: Path, printed: str) -> None:
     """Operators pnnx could not lower stay in the .param under their own names, with a dot or colons."""
-    kinds = {line.split()[0] for line in param.read_text().splitlines()[2:] if line.strip()}
+    kinds = Counter(line.split()[0] for line in param.read_text().splitlines()[2:] if line.strip())
     unknown = sorted(kind for kind in kinds if re.search(r"[.:]|^[a-z]", kind))
     if unknown:
-        raise ConversionError(f"ncnn has no layer for {', '.join(unknown)}", printed)
+        told = ", ".join(f"{kind} ({kinds[kind]})" for kind in unknown)
+        raise ConversionError(f"ncnn has no layer for {told}", printed)
 
 
 def _batch_axes(script: str, inputs: Sequence[TensorSpec]) -> list[int | None]:
@@ -114,6 +179,13 @@ def _toolchain(version: str) -> Packages:
     )
 
 
+def _quantizer(version: str) -> Packages:
+    """The runtime itself, to run the samples in."""
+    return Packages(
+        name="ncnn quantizer", python=NCNN.python, dependencies=False, requirements=NCNN.packages(version)
+    )
+
+
 def pnnx_release(version: str) -> str:
     """The newest known pnnx that is no younger than ncnn `version` (`1.0.20260526`), or the oldest known."""
     date = version.rpartition(".")[2]
@@ -121,5 +193,8 @@ def pnnx_release(version: str) -> str:
 
 
 CONVERTER = Converter(
-    name=lambda version: f"pnnx@{pnnx_release(version)}", options=_options, convert=_convert
+    name=lambda version: f"pnnx@{pnnx_release(version)}",
+    options=_options,
+    convert=_convert,
+    methods=METHODS,
 )

@@ -1,14 +1,16 @@
 """ONNX to Paddle through x2paddle (`cpu`), and on to an optimised .nb (`mobile`)."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness.cache import Cache
-from harness.convert.base import Converted, Converter, Request
+from harness.convert.base import Converted, Converter, Format, Request
+from harness.convert.calibration import chosen_method
 from harness.convert.rewrite import rewritten, version_of
-from harness.environments import Packages, environment
+from harness.environments import Environment, Packages, environment
 from harness.errors import ConversionError, UnsupportedError
 from harness.runtimes.paddlelite import PADDLELITE
 from harness.spec import Precision
@@ -19,22 +21,46 @@ X2PADDLE_OPSET = 12
 
 LOWER = "lower_opset.py"
 
+PREFIX = "x2paddle_"
+"""What x2paddle puts before every name."""
+
 
 TARGETS = {"x86_64": "x86", "i686": "x86", "aarch64": "arm", "armv7l": "arm"}
 """Processor -> the kernels an .nb file is made for; a Paddle model (`cpu`) is the same for all."""
 
 
-def _options(precision: Precision, backend: str) -> dict[str, Any]:
-    del precision, backend
-    return {"opset": X2PADDLE_OPSET, "rewritten": version_of(LOWER)}
+FLAGS: dict[Precision, list[str]] = {"fp16": ["--fp16"], "w8": ["--quantize", "QUANT_INT8"]}
+"""What the optimiser is told beyond the target."""
+
+INT8_OPERATORS = ["conv2d"]
+"""The runtime's x86 kernels crash on quantised depthwise convolutions; fully connected layers become NaN."""
+
+INT8 = "paddle_int8.py"
+
+METHODS = {"minmax": "abs_max", "percentile": "hist", "kl": "KL", "ema": "avg"}
 
 
-def _target(backend: str, arch: str | None) -> dict[str, Any]:
-    if backend != "mobile":
+def _options(form: Format) -> dict[str, Any]:
+    options = {"opset": X2PADDLE_OPSET, "rewritten": version_of(LOWER), **_target(form)}
+    if form.precision == "int8":
+        return {**options, "quantized": INT8_OPERATORS, "script": version_of(INT8)}
+    if form.precision not in FLAGS:
+        return options
+    if form.backend != "mobile":
+        raise UnsupportedError(
+            f"Paddle-Lite has {form.precision} only in optimised .nb files: ask for --backend mobile"
+        )
+    if form.precision == "fp16" and options["valid_targets"] != "arm":
+        raise UnsupportedError("Paddle-Lite has half-precision kernels for ARM only")
+    return {**options, "flags": FLAGS[form.precision]}
+
+
+def _target(form: Format) -> dict[str, Any]:
+    if form.backend != "mobile":
         return {}
-    if arch is not None and arch not in TARGETS:
-        raise UnsupportedError(f"Paddle-Lite's mobile backend has no kernels for {arch}: use cpu")
-    return {"valid_targets": TARGETS[arch] if arch else "x86"}
+    if form.arch is not None and form.arch not in TARGETS:
+        raise UnsupportedError(f"Paddle-Lite's mobile backend has no kernels for {form.arch}: use cpu")
+    return {"valid_targets": TARGETS[form.arch] if form.arch else "x86"}
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
@@ -48,11 +74,13 @@ def _convert(cache: Cache, request: Request) -> Converted:
         },
         lambda path: _to_paddle(cache, msgspec.structs.replace(request, out=path)),
     )
-    # x2paddle puts this before every name.
-    names = {"input_names": {t.name: f"x2paddle_{t.name}" for t in request.model.inputs}}
+    names = {"input_names": {t.name: f"{PREFIX}{t.name}" for t in request.model.inputs}}
+    if request.precision == "int8":
+        paddle = _quantize(request, environment(cache, X2PADDLE), paddle)
     if request.backend == "cpu":
         for name in ("model.pdmodel", "model.pdiparams"):
             shutil.copyfile(paddle / name, request.out / name)
+        shutil.rmtree(request.out / "quantized", ignore_errors=True)
         return Converted(
             files={"pdmodel": "model.pdmodel", "pdiparams": "model.pdiparams"}, job_options=names
         )
@@ -64,13 +92,45 @@ def _convert(cache: Cache, request: Request) -> Converted:
             str(paddle / "model.pdmodel"),
             str(paddle / "model.pdiparams"),
             str(request.out / "model"),
-            _target(request.backend, request.arch)["valid_targets"],
+            _target(request.form("paddlelite"))["valid_targets"],
+            *FLAGS.get(request.precision, []),
         ),
         cwd=request.out,
         env=tools.variables(),
     )
     require_files("paddle_lite_opt", printed, request.out / "model.nb")
+    shutil.rmtree(request.out / "quantized", ignore_errors=True)
     return Converted(files={"nb": "model.nb"}, job_options=names)
+
+
+def _quantize(request: Request, tools: Environment, paddle: Path) -> Path:
+    """Directory of a Paddle model with int8 ranges read off the calibration samples."""
+    method = chosen_method("paddlelite", METHODS, request.calibration)
+    quantized = request.out / "quantized"
+    order = {
+        "model": str(paddle / "model"),
+        "algorithm": METHODS[method],
+        "operators": INT8_OPERATORS,
+        "samples": [str(file) for file in request.calibration.samples] if request.calibration else [],
+        "names": {f"{PREFIX}{tensor.name}": tensor.name for tensor in request.model.inputs},
+        "out": str(quantized),
+    }
+    (request.out / "order.json").write_bytes(msgspec.json.encode(order))
+    printed = run_tool(
+        f"paddle's quantizer ({method})",
+        tools.command(str(TOOLS / INT8), "order.json"),
+        cwd=request.out,
+        env=tools.variables(),
+        timeout_s=1800.0,
+    )
+    require_files("paddle's quantizer", printed, quantized / "model.pdmodel", quantized / "model.pdiparams")
+    found = msgspec.json.decode((request.out / "found.json").read_bytes(), type=dict[str, int])
+    if not found["quantizing_operators"]:
+        raise UnsupportedError(
+            f"Paddle-Lite computes {', '.join(INT8_OPERATORS)} in int8 here, and Paddle's quantizer finds "
+            f"none in {request.model.name}"
+        )
+    return quantized
 
 
 def _to_paddle(cache: Cache, request: Request) -> None:
@@ -128,5 +188,5 @@ CONVERTER = Converter(
     name=lambda version: f"{X2PADDLE.requirements[0]}+{X2PADDLE.requirements[1]}+opt@{version}",
     options=_options,
     convert=_convert,
-    target=_target,
+    methods=METHODS,
 )

@@ -8,8 +8,9 @@ import numpy as np
 
 from harness.cache import Cache, file_sha256, tree_sha256
 from harness.environments import environment
-from harness.errors import ConversionError
+from harness.errors import ConversionError, UnsupportedError
 from harness.models import feeds
+from harness.models.export import export_onnx
 from harness.models.sources import fetch
 from harness.spec import Frozen, Model, TensorSpec
 from harness.toolchains import ONNX, TOOLS, require_files, run_tool
@@ -34,6 +35,8 @@ class Prepared(Frozen, frozen=True, kw_only=True):
     outputs: tuple[str, ...]
     original_inputs: tuple[str, ...]
     original_outputs: tuple[str, ...]
+    tokens: Path | None = None
+    """A text in the words of the source's tokenizer, where it has one: what the feed `tokens` is made of."""
 
 
 class Feed(Frozen, frozen=True, kw_only=True):
@@ -59,11 +62,14 @@ class _Report(msgspec.Struct, frozen=True):
 def prepare(cache: Cache, model: Model, base: Path) -> Prepared:
     """Fetch `model` (file: sources are relative to `base`) and freeze it.
 
-    Raises PocketbenchError when the source cannot be had, ConversionError when it cannot be frozen.
+    A source that is a folder of weights is exported first. Raises PocketbenchError when the source cannot be
+    had, ConversionError when it cannot be exported or frozen.
     """
-    source = fetch(cache, model.source, model.sha256, base=base)
+    if not model.source:
+        raise UnsupportedError(f"{model.name} has no source that could be converted, only artifacts")
+    source, sha256 = _graph(cache, model, base)
     key = {
-        "sha256": model.sha256,
+        "sha256": sha256,
         "inputs": model.inputs,
         "constants": model.constants,
         "tools": ONNX,
@@ -85,31 +91,50 @@ def prepare(cache: Cache, model: Model, base: Path) -> Prepared:
         outputs=tuple(t.name for t in report.outputs),
         original_inputs=tuple(t.original for t in report.inputs),
         original_outputs=tuple(t.original for t in report.outputs),
+        tokens=tokens if (tokens := source.with_name("tokens.json")).is_file() else None,
     )
 
 
-def prepare_feed(cache: Cache, model: Model, prepared: Prepared, base: Path) -> Feed:
-    """The model's feed as files, made when it is not there yet."""
+def prepare_feed(cache: Cache, model: Model, prepared: Prepared | None, base: Path) -> Feed:
+    """The model's feed as files, made when it is not there yet; in the zoo's order without a source."""
+    order = prepared.original_inputs if prepared else tuple(tensor.name for tensor in model.inputs)
     code = Path(inspect.getfile(feeds)).parent
+    tokens = prepared.tokens if prepared and model.feed == "tokens" and not model.feed_source else None
     key = {
         "feed": model.feed,
         "inputs": model.inputs,
-        "order": prepared.original_inputs,
-        "photo": model.feed_sha256,
+        "order": order,
+        "photo": file_sha256(tokens) if tokens else model.feed_sha256,
         "code": tree_sha256(code, (p for p in code.iterdir() if p.suffix in {".py", ".npy"})),
     }
 
     def build(path: Path) -> None:
-        photo = None
+        photo = tokens
         if model.feed_source is not None:
             photo = fetch(cache, model.feed_source, model.feed_sha256 or "", base=base)
         arrays = feeds.make_feed(model, photo)
-        for index, name in enumerate(prepared.original_inputs):
+        for index, name in enumerate(order):
             np.save(path / f"{index}.npy", arrays[name])
 
     path = cache.entry("feeds", key, build)
-    files = tuple(f"{index}.npy" for index in range(len(prepared.original_inputs)))
+    files = tuple(f"{index}.npy" for index in range(len(order)))
     return Feed(path=path, files=files, digest=tree_sha256(path, [path / name for name in files]))
+
+
+def _graph(cache: Cache, model: Model, base: Path) -> tuple[Path, str]:
+    """The model's ONNX file, exported where its source is a folder of weights, and a digest of it."""
+    source = fetch(cache, model.source, model.sha256 or None, base=base)
+    if not source.is_dir():
+        return source, model.sha256 or file_sha256(source)
+    graphs = sorted(source.glob("*.onnx"))
+    if len(graphs) == 1 and not (source / "config.json").is_file():
+        # With its weights in other files, which is why it comes as a folder.
+        return graphs[0], model.sha256 or tree_sha256(source)
+    try:
+        exported = export_onnx(cache, source, model.export)
+    except ConversionError as error:
+        raise ConversionError(f"model {model.name} ({model.source}): {error}", error.log) from error
+    return exported, exported.parent.name
 
 
 def _freeze(cache: Cache, model: Model, source: Path, path: Path) -> None:

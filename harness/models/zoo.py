@@ -5,17 +5,26 @@ Reading them imports neither numpy nor a runtime, because it happens while tests
 """
 
 import re
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final
 
 import msgspec
 
-from harness.errors import PocketbenchError, UnknownNameError
+from harness.errors import PocketbenchError
+from harness.models.artifact_tables import read_artifacts
 from harness.models.feeds import KINDS, NEEDS_SOURCE
-from harness.models.forms import check_source
-from harness.spec import PRECISIONS, Budget, Expectation, Model, ParityLimits, TensorSpec
+from harness.models.strict import (
+    Place,
+    check_known,
+    check_source_at,
+    checked_table,
+    converted,
+    line_of,
+    read_section,
+    sha256_problem,
+)
+from harness.spec import PRECISIONS, Expectation, Model
 
 DTYPES: Final = (
     "bool", "float16", "float32", "float64",
@@ -23,26 +32,7 @@ DTYPES: Final = (
 )  # fmt: skip
 """What numpy calls the element types an input may have."""
 
-_NESTED: Final[Mapping[str, type[msgspec.Struct]]] = {
-    "inputs": TensorSpec,
-    "parity": ParityLimits,
-    "budget": Budget,
-}
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_Struct = TypeVar("_Struct", bound=msgspec.Struct)
-
-
-class _Place(NamedTuple):
-    """A table of a file, to say where a mistake stands."""
-
-    path: Path
-    table: str
-    line: int | None
-
-    def __str__(self) -> str:
-        line = "" if self.line is None else f":{self.line}"
-        return f"{self.path}{line} {self.table}"
 
 
 def load_zoo(path: Path) -> dict[str, Model]:
@@ -50,11 +40,11 @@ def load_zoo(path: Path) -> dict[str, Model]:
 
     Raises PocketbenchError naming file, line, table, key and the nearest valid key.
     """
-    text, tables = _read(path, "models")
+    text, tables = read_section(path, "models")
     if not isinstance(tables, dict) or not tables:
         raise PocketbenchError(f"{path}: no models; a zoo has tables [models.NAME]")
     return {
-        name: _model(name, table, _Place(path, f"[models.{name}]", _line(text, f"models.{name}")))
+        name: _model(name, table, Place(path, f"[models.{name}]", line_of(text, f"models.{name}")))
         for name, table in tables.items()
     }
 
@@ -70,13 +60,13 @@ def load_expectations(
     Names are checked against `models` and `runtimes` where these are given. Raises PocketbenchError as
     `load_zoo` does.
     """
-    text, tables = _read(path, "known")
+    text, tables = read_section(path, "known")
     if not isinstance(tables, list | None):
         raise PocketbenchError(f"{path}: expectations are tables [[known]]")
     known: dict[tuple[str, str, str], Expectation] = {}
     for number, table in enumerate(tables or ()):
-        place = _Place(path, f"[[known]] number {number + 1}", _line(text, "known", number))
-        one = _converted(Expectation, _checked_table(Expectation, table, place), place)
+        place = Place(path, f"[[known]] number {number + 1}", line_of(text, "known", number))
+        one = converted(Expectation, checked_table(Expectation, table, place), place)
         _check_expectation(one, place, models, runtimes)
         case = (one.model, one.runtime, one.precision)
         if case in known:
@@ -85,44 +75,21 @@ def load_expectations(
     return tuple(known.values())
 
 
-def _read(path: Path, section: str) -> tuple[str, Any]:
-    """Text of a TOML file and its one permitted section."""
-    try:
-        text = path.read_text("utf-8")
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        at = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
-        where = f"{path}:{at[1]}:{at[2]}" if at else f"{path}"
-        raise PocketbenchError(f"{where}: not valid TOML: {error}") from error
-    except UnicodeDecodeError as error:
-        raise PocketbenchError(f"{path}: not UTF-8 text: {error}") from error
-    except OSError as error:
-        raise PocketbenchError(f"cannot read {path}: {error.strerror}") from error
-    for name in document:
-        if name != section:
-            raise UnknownNameError("table", name, [section], str(path))
-    return text, document.get(section)
-
-
-def _line(text: str, table: str, number: int = 0) -> int | None:
-    """Line of the table's `number`th header; None when it is written in another way."""
-    header = re.compile(rf"^\s*\[+{re.escape(table)}\]+", re.MULTILINE)
-    ends = [match.end() for match in header.finditer(text)]
-    return text.count("\n", 0, ends[number]) + 1 if number < len(ends) else None
-
-
-def _model(name: str, table: object, place: _Place) -> Model:
-    checked = _checked_table(Model, table, place, given=("name",))
-    model = _converted(Model, {**checked, "name": name}, place)
-    for problem in _problems(model):
+def _model(name: str, table: object, place: Place) -> Model:
+    checked = checked_table(Model, table, place, given=("name",))
+    plain = {key: value for key, value in checked.items() if key != "artifacts"}
+    model = converted(Model, {**plain, "name": name}, place)
+    if "artifacts" in checked:
+        model = msgspec.structs.replace(model, artifacts=read_artifacts(checked["artifacts"], place))
+    for source in (checked.get("source"), model.feed_source):
+        check_source_at(source, place)
+    for problem in (*_problems(model), *_artifact_problems(model, checked)):
         raise PocketbenchError(f"{place}: {problem}")
-    _check_known("feed", model.feed, KINDS, place)
+    check_known("feed", model.feed, KINDS, place)
     for precision in model.parity:
-        _check_known("precision", precision, PRECISIONS, place)
+        check_known("precision", precision, PRECISIONS, place)
     for tensor in model.inputs:
-        _check_known("dtype", tensor.dtype, DTYPES, place)
-    for source in (model.source, model.feed_source):
-        _check_source(source, place)
+        check_known("dtype", tensor.dtype, DTYPES, place)
     return model
 
 
@@ -133,13 +100,38 @@ def _problems(model: Model) -> Iterator[str]:
     if not model.inputs:
         yield "inputs is empty; a model needs at least one"
     yield from _input_problems(model)
-    for key, value in (("sha256", model.sha256), ("feed_sha256", model.feed_sha256)):
-        if value is not None and not _SHA256.fullmatch(value):
-            yield f"{key} is 64 hexadecimal digits in lower case (sha256sum FILE prints them), not {value!r}"
+    for key, value in (("sha256", model.sha256 or None), ("feed_sha256", model.feed_sha256)):
+        if problem := sha256_problem(key, value):
+            yield problem
     if (model.feed_source is None) != (model.feed_sha256 is None):
         yield "feed_source and feed_sha256 are given together or not at all"
     if model.feed in NEEDS_SOURCE and model.feed_source is None:
         yield f"the feed {model.feed!r} is made from a file: give feed_source and feed_sha256"
+
+
+def _artifact_problems(model: Model, table: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong between a model's source, its artifacts and its reference."""
+    if "sha256" in table and "source" not in table:
+        yield "missing required field `source`: sha256 is the hash of it"
+    if not model.source and not model.artifacts:
+        yield "missing required field `source`, or artifacts that are converted already"
+    if not model.source and model.constants:
+        yield "constants are set in the source, and there is none: a converted file's inputs stay as they are"
+    if model.reference and model.source:
+        yield "a model that has a source is judged against it: leave reference out"
+    given = [one.runtime for one in model.artifacts if one.precision == "fp32"]
+    if model.reference and model.reference not in given:
+        yield (
+            f"reference names a runtime that artifacts hold in fp32, not {model.reference!r}; "
+            f"there {'are' if len(given) > 1 else 'is'} {', '.join(given) or 'none'}"
+        )
+    declared = {tensor.name for tensor in model.inputs}
+    for one in model.artifacts:
+        for name in sorted(one.inputs.keys() - declared):
+            yield (
+                f"artifacts.{one.runtime}: inputs maps {name!r}, which is no input of the model; "
+                f"it has {', '.join(sorted(declared))}"
+            )
 
 
 def _input_problems(model: Model) -> Iterator[str]:
@@ -147,13 +139,18 @@ def _input_problems(model: Model) -> Iterator[str]:
     for tensor in model.inputs:
         if names.count(tensor.name) > 1 or tensor.name in model.constants:
             yield f"the input {tensor.name!r} is given twice"
+        if 0 in tensor.shape:
+            yield (
+                f"the input {tensor.name!r} has the shape {list(tensor.shape)}; 0 stands for a size that its "
+                "file leaves open: write the size to measure at, 1 or more"
+            )
         if any(size < 1 for size in tensor.shape):
             yield f"the input {tensor.name!r} has the shape {list(tensor.shape)}; every size is 1 or more"
 
 
 def _check_expectation(
     one: Expectation,
-    place: _Place,
+    place: Place,
     models: Collection[str] | None,
     runtimes: Collection[str] | None,
 ) -> None:
@@ -163,56 +160,7 @@ def _check_expectation(
                 f"{place}: {kind} names one {kind}, not {name!r}; write one entry for each"
             )
         if names is not None:
-            _check_known(kind, name, names, place)
+            check_known(kind, name, names, place)
     for key, value in (("reason", one.reason), ("evidence", one.evidence)):
         if not value.strip():
             raise PocketbenchError(f"{place}: {key} is empty; say what is known, and what shows it")
-
-
-def _check_known(kind: str, name: str, known: Collection[str], place: _Place) -> None:
-    if name not in known:
-        raise UnknownNameError(kind, name, known, str(place))
-
-
-def _check_source(source: str | None, place: _Place) -> None:
-    if source is None:
-        return
-    try:
-        check_source(source)
-    except PocketbenchError as error:
-        raise PocketbenchError(f"{place}: {error}") from error
-
-
-def _checked_table(
-    struct: type[msgspec.Struct], table: object, place: _Place, *, given: Collection[str] = ()
-) -> dict[str, Any]:
-    """`table`, whose keys and whose inner tables' keys are fields of `struct`; those in `given` are not."""
-    if not isinstance(table, dict):
-        raise PocketbenchError(f"{place}: is a table, not {table!r}")
-    fields = [field.name for field in msgspec.structs.fields(struct) if field.name not in given]
-    for key, value in table.items():
-        _check_known("key", key, fields, place)
-        if key in _NESTED:
-            for name, inner in _inner_tables(key, value):
-                _checked_table(_NESTED[key], inner, place._replace(table=f"{place.table} {name}"))
-    return table
-
-
-def _inner_tables(key: str, value: object) -> list[tuple[str, object]]:
-    """The tables that `value` holds, with their names; whether it may hold any is msgspec's to say."""
-    if key == "budget":
-        return [(key, value)] if isinstance(value, dict) else []
-    if isinstance(value, dict):
-        return [(f"{key}.{name}", inner) for name, inner in value.items() if isinstance(inner, dict)]
-    if isinstance(value, list):
-        return [(f"{key}[{n}]", inner) for n, inner in enumerate(value) if isinstance(inner, dict)]
-    return []
-
-
-def _converted(struct: type[_Struct], table: Mapping[str, Any], place: _Place) -> _Struct:
-    try:
-        return msgspec.convert(table, struct)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        key = where.strip("`.")
-        raise PocketbenchError(f"{place}: {f'{key}: ' if key else ''}{what}") from error

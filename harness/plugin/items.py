@@ -44,8 +44,8 @@ class ReplayClock:
 def measurement(request: pytest.FixtureRequest, target: Target) -> Measurement:
     """The target's measurement; measured by the first test that asks, shared with the others.
 
-    A case that this machine or runtime cannot hold at all is skipped; any other way of not being measured
-    fails, with the reason and where its log lies.
+    A case that this machine or runtime cannot hold at all is skipped, and so is a test of outputs that there
+    is no reference for; any other way of not being measured fails, with the reason and where its log lies.
     """
     from harness.measure import Watch
 
@@ -64,6 +64,8 @@ def measurement(request: pytest.FixtureRequest, target: Target) -> Measurement:
         pytest.skip(done.reason)
     if done.status in UNMEASURED:
         pytest.fail(_failure(done, run.writer.directory.as_posix()), pytrace=False)
+    if done.parity is None and request.node.get_closest_marker("parity"):
+        pytest.skip(done.reason)
     return done
 
 

@@ -13,8 +13,10 @@ class Runtime(Frozen, frozen=True, kw_only=True):
     """An inference engine: where its packages come from and what it can be asked to do.
 
     `requirements` may hold `{version}` and `{numpy}`, which `numpy` gives for each Python, `newest_numpy` for
-    those it does not name; `python` is the one to prefer. `backends` begins with the default one;
-    `environment` is set for every launch, `{threads}` in it is the case's thread count.
+    those it does not name; `python` is the one to prefer. `precisions` are all that it can be asked for,
+    `default_precisions` those that are measured when none is; `lacking` says of others why it has none.
+    `backends` begins with the default one; `environment` is set for every launch, `{threads}` in it is the
+    case's thread count.
     """
 
     name: str
@@ -22,6 +24,8 @@ class Runtime(Frozen, frozen=True, kw_only=True):
     requirements: tuple[str, ...]
     python: str
     precisions: tuple[Precision, ...]
+    default_precisions: tuple[Precision, ...]
+    lacking: dict[Precision, str] = {}
     numpy: dict[str, str] = msgspec.field(default_factory=NUMPY.copy)
     newest_numpy: str = NEWEST_NUMPY
     backends: tuple[str, ...] = ("cpu",)

@@ -7,5 +7,7 @@ MNN = Runtime(
     default_version="3.6.1",
     requirements=("MNN=={version}", "numpy=={numpy}"),
     python="3.11",
-    precisions=("fp32", "fp16", "w8"),
+    precisions=("fp32", "fp16", "w8", "w4", "int8"),
+    default_precisions=("fp32", "fp16", "w8"),
+    lacking={"bf16": "Its converter writes no bfloat16"},
 )

@@ -8,7 +8,12 @@ NCNN = Runtime(
     # Its declared dependencies (requests, tqdm, opencv, portalocker) are for its model zoo, not for running.
     requirements=("ncnn=={version}", "numpy=={numpy}"),
     python="3.11",
-    precisions=("fp32", "fp16", "bf16"),
+    precisions=("fp32", "fp16", "bf16", "int8"),
+    lacking={
+        "w8": "Its 8-bit weights come with 8-bit activations: that is int8",
+        "w4": "Its 4-bit weights, for fully connected layers alone, come with 8-bit activations",
+    },
+    default_precisions=("fp32", "fp16", "bf16"),
     # The same files for both: ncnn compiles its shaders while it loads them.
     backends=("cpu", "vulkan"),
     # Waiting OpenMP threads sleep instead of spinning: 171 ms against 24-35 ms with two busy threads.

@@ -7,7 +7,9 @@ ONNXRUNTIME = Runtime(
     default_version="1.32.0",
     requirements=("onnxruntime=={version}", "numpy=={numpy}"),
     python="3.11",
-    precisions=("fp32", "fp16"),
+    precisions=("fp32", "fp16", "w8", "w4", "int8"),
+    default_precisions=("fp32", "fp16"),
+    lacking={"bf16": "Its CPU kernels compute in float, and few operators have one for bfloat16"},
     # The official Linux builds send telemetry unless told not to.
     environment={"ORT_DISABLE_TELEMETRY": "1"},
 )

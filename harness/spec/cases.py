@@ -32,12 +32,48 @@ class Budget(Frozen, frozen=True, kw_only=True):
     peak_rss_mib: float | None = None
 
 
+class Export(Frozen, frozen=True, kw_only=True):
+    """How a source that is a folder of weights becomes ONNX; `task` None takes what its config.json says.
+
+    With `trust_remote_code` Python files of the folder run, where the weights need them.
+    """
+
+    task: str | None = None
+    opset: int = 14
+    trust_remote_code: bool = False
+
+
+class PinnedFile(Frozen, frozen=True, kw_only=True):
+    """Where a file comes from and which one it is; `sha256` may be None for a `file:` source."""
+
+    source: str
+    sha256: str | None = None
+
+
+class SuppliedArtifact(Frozen, frozen=True, kw_only=True):
+    """A model that somebody has converted already: its files by the role the runner knows them by.
+
+    `inputs`: the model's name of an input -> the file's; `outputs`: the file's names in the order of the
+    reference's outputs. What is not named is matched (harness/convert/matching.py).
+    """
+
+    runtime: str
+    precision: Precision = "fp32"
+    files: dict[str, PinnedFile]
+    inputs: dict[str, str] = {}
+    outputs: tuple[str, ...] = ()
+
+
 class Model(Frozen, frozen=True, kw_only=True):
-    """A network with named, typed inputs and a realistic feed for each, as the zoo describes it."""
+    """A network with named, typed inputs and a realistic feed for each, as the zoo describes it.
+
+    One that has only `artifacts` has an empty `source`: nothing can be converted from it. Its outputs are
+    judged against the fp32 artifact of the runtime that `reference` names.
+    """
 
     name: str
-    source: str
-    sha256: str
+    source: str = ""
+    sha256: str = ""
     feed: str
     inputs: tuple[TensorSpec, ...]
     constants: dict[str, int | float] = {}
@@ -48,6 +84,9 @@ class Model(Frozen, frozen=True, kw_only=True):
     feed_sha256: str | None = None
     parity: dict[str, ParityLimits] = {}
     budget: Budget = Budget()
+    artifacts: tuple[SuppliedArtifact, ...] = ()
+    reference: str = ""
+    export: Export = Export()
 
 
 class Case(Frozen, frozen=True, kw_only=True, order=True):

@@ -56,19 +56,32 @@ class RequestError(Exception):
 def main(request_path: str) -> None:
     """Do what the request at `request_path` says."""
     request = json.loads(Path(request_path).read_text("utf-8"))
+    original = shape(request)
+    frozen = simplified(request["shaped"], original)
+    rename_words_only(frozen.graph)
+    unchecked = f"{request['frozen']}.unchecked"
+    onnx.save(frozen, unchecked)
+    del frozen
+    shape_inference.infer_shapes_path(unchecked, unchecked, data_prop=True)
+    frozen = onnx.load(unchecked)
+    frozen.ir_version = original.ir_version
+    onnx.save(frozen, unchecked)
+    report = account(original, frozen)
+    del frozen
+    onnx.checker.check_model(unchecked)
+    Path(unchecked).rename(request["frozen"])
+    Path(request["report"]).write_text(json.dumps(report, indent=1), "utf-8")
+
+
+def shape(request: dict[str, Any]) -> ModelProto:
+    """Write the model with its inputs fixed; returns it without nodes and weights."""
     model = load(Path(request["model"]))
     fix_inputs(model.graph, request["inputs"], request.get("constants", {}))
     forget_shapes(model.graph)
     model.ir_version = min(max(model.ir_version, IR_VERSIONS[0]), IR_VERSIONS[1])
     onnx.save(model, request["shaped"])
-
-    frozen = simplified(model)
-    rename_words_only(frozen.graph)
-    frozen = shape_inference.infer_shapes(frozen, data_prop=True)
-    frozen.ir_version = model.ir_version
-    onnx.checker.check_model(frozen)
-    onnx.save(frozen, request["frozen"])
-    Path(request["report"]).write_text(json.dumps(account(model, frozen), indent=1), "utf-8")
+    del model.graph.node[:], model.graph.initializer[:]
+    return model
 
 
 def load(path: Path) -> ModelProto:
@@ -101,11 +114,17 @@ def fix_inputs(graph: GraphProto, inputs: list[dict[str, Any]], constants: dict[
             raise RequestError(
                 f"the model's input {name!r} is given neither a shape nor a value; it has {told}"
             )
+    sizes: dict[str, int] = {}
     for tensor in inputs:
+        dims = real[tensor["name"]].type.tensor_type.shape.dim
+        sizes |= dict(zip((dim.dim_param for dim in dims), tensor["shape"], strict=False))
         fix_shape(real[tensor["name"]], tensor["shape"], tensor.get("dtype", "float32"))
     for name, number in constants.items():
         value = real.pop(name).type.tensor_type
-        shape = [dim.dim_value or 1 for dim in value.shape.dim]
+        # A size that has the name of one that the inputs fix is that size: a mask is as long as its tokens.
+        shape = [
+            dim.dim_value or (sizes.get(dim.dim_param, 1) if dim.dim_param else 1) for dim in value.shape.dim
+        ]
         array = np.full(shape, number, helper.tensor_dtype_to_np_dtype(value.elem_type))
         graph.initializer.append(numpy_helper.from_array(array, name))
     replace(graph.input, real.values())
@@ -148,26 +167,31 @@ def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
         yield from attribute.graphs
 
 
-def simplified(model: ModelProto) -> ModelProto:
-    """The model after onnxslim, with constants folded and decided branches in place of their `If`."""
-    smaller = decided(model)
-    # Twice: what the first round makes constant is the second's to simplify.
+def simplified(path: str, original: ModelProto) -> ModelProto:
+    """A file's model after onnxslim, with constants folded and decided branches in place of their `If`."""
+    smaller = onnx.load(path)
+    decide(smaller)
+    between = f"{path}.smaller"
+    # Twice: what the first round makes constant is the second's to simplify. Through a file, because onnxslim
+    # holds several copies of the weights at once, and one of ours would be one more.
     for _ in range(2):
-        smaller = decided(onnxslim.slim(smaller, skip_fusion_patterns=list(FUSIONS_SKIPPED)))
-    keep_interface(smaller.graph, model.graph)
+        onnx.save(smaller, between)
+        del smaller
+        smaller = onnxslim.slim(between, skip_fusion_patterns=list(FUSIONS_SKIPPED))
+        decide(smaller)
+    Path(between).unlink()
+    keep_interface(smaller.graph, original.graph)
     drop_unused(smaller.graph)
     return smaller
 
 
-def decided(model: ModelProto) -> ModelProto:
-    """A copy of the model without what is constant: small computations, and `If` on one of them.
+def decide(model: ModelProto) -> None:
+    """Take out of a model what is constant: small computations, and `If` on one of them.
 
     Done before onnxslim sees an `If`, because 0.1.98 may leave a branch's tensors dangling.
     """
-    copy = type(model).FromString(model.SerializeToString())
-    while fold_constants(copy) or inline_decided_if(copy.graph):
+    while fold_constants(model) or inline_decided_if(model.graph):
         pass
-    return copy
 
 
 def keep_interface(graph: GraphProto, original: GraphProto) -> None:
@@ -281,7 +305,9 @@ def drop_unused(graph: GraphProto) -> None:
         if len(kept) == len(graph.node):
             break
         replace(graph.node, kept)
-    replace(graph.initializer, [weight for weight in graph.initializer if weight.name in used])
+    for position in reversed(range(len(graph.initializer))):
+        if graph.initializer[position].name not in used:
+            del graph.initializer[position]
 
 
 def consumed(node: NodeProto) -> Iterator[str]:

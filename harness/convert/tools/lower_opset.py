@@ -108,6 +108,11 @@ def older_form(node: NodeProto, weights: dict[str, TensorProto]) -> bool:
         if len(node.input) > 1:
             to_attribute(node, "split", weights)
         return True
+    if node.op_type == "Reshape" and node.attribute:
+        if any(attribute.i for attribute in node.attribute):
+            raise LoweringError(f"{node.name}: Reshape with allowzero has no form before opset 14")
+        drop(node, "allowzero")
+        return True
     if node.op_type == "Pad" and len(node.input) > 3:
         raise LoweringError(f"{node.name}: Pad of some axes only has no form before opset 18")
     return False

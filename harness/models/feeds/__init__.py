@@ -28,6 +28,8 @@ KINDS: Final[Mapping[str, str]] = {
     "letterbox": "harness.models.feeds.photo:letterbox",
     "speech": "harness.models.feeds.sound:speech",
     "arrays": "harness.models.feeds.arrays:arrays",
+    "tokens": "harness.models.feeds.tokens:tokens",
+    "stand_in": "harness.models.feeds.stand_in:stand_in",
 }
 """Kind, as `feed` in the zoo names it, and the function that makes it."""
 

@@ -73,6 +73,12 @@ void check_output(const std::string& name, const std::string& dtype) {
 }
 
 ncnn::Mat mat_of(const Array& array, const Shape& shape) {
+    if (array.dtype == "int64") {  // ncnn's whole numbers have 32 bits
+        Array narrowed = array;
+        convert<int32_t, int64_t>(narrowed);
+        narrowed.dtype = "int32";
+        return mat_of(narrowed, shape);
+    }
     // The borrowed matrix is only read: clone() copies it.
     void* data = const_cast<unsigned char*>(array.bytes.data());
     const size_t size = element_size(array.dtype), axes = shape.size();

@@ -11,8 +11,10 @@ from .errors import RunnerError
 from .shapes import as_expected
 
 FORWARD_TYPES = {0: "CPU", 13: "CPU (extension)", 1: "Metal", 2: "CUDA", 3: "OpenCL", 5: "NNAPI", 7: "Vulkan"}
-PRECISION = {"fp32": "high", "fp16": "low", "w8": "high", "w4": "high"}
+PRECISION = {"fp32": "high", "fp16": "low", "w8": "high", "w4": "high", "int8": "high"}
 """On cores without half-precision arithmetic "low" computes in fp32 from fp16 weights."""
+NARROWED = {"int64": "int32"}
+"""MNN keeps whole numbers in 32 bits, also where the model it was made of has 64, and says nothing."""
 
 
 class Backend:
@@ -41,7 +43,8 @@ class Backend:
                 )
             tensor = inputs[item["name"]]
             self.interpreter.resizeTensor(tensor, tuple(item["shape"]))
-            self.inputs.append((tensor, tuple(item["shape"]), _halide_type(item["dtype"])))
+            dtype = NARROWED.get(item["dtype"], item["dtype"])
+            self.inputs.append((tensor, tuple(item["shape"]), _halide_type(dtype), np.dtype(dtype)))
         self.interpreter.resizeSession(self.session)
         self.obtained = self._forward_type()
         outputs = self.interpreter.getSessionOutputAll(self.session)
@@ -53,8 +56,9 @@ class Backend:
 
     def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Copy in, run, copy out."""
-        for (tensor, shape, kind), feed in zip(self.inputs, feeds):
-            tensor.copyFrom(MNN.Tensor(shape, kind, feed, MNN.Tensor_DimensionType_Caffe))
+        for (tensor, shape, kind, dtype), feed in zip(self.inputs, feeds):
+            values = feed.astype(dtype, copy=False)
+            tensor.copyFrom(MNN.Tensor(shape, kind, values, MNN.Tensor_DimensionType_Caffe))
         code = self.interpreter.runSession(self.session)
         if code != 0:
             raise RunnerError("MNN's runSession failed with code %d" % code)
@@ -77,7 +81,6 @@ def _halide_type(dtype: str) -> Any:
     kinds = {
         "float32": MNN.Halide_Type_Float,
         "int32": MNN.Halide_Type_Int,
-        "int64": MNN.Halide_Type_Int64,
         "uint8": MNN.Halide_Type_Uint8,
     }
     if dtype not in kinds:

@@ -11,6 +11,8 @@ import numpy as np
 from .errors import RunnerError
 from .shapes import as_expected
 
+NARROWED = {"int64": "int32"}
+
 
 class Backend:
     """CPU, or a GPU through Vulkan; every switch of storage and arithmetic is set by the precision."""
@@ -46,7 +48,8 @@ class Backend:
         kept = []
         with self.net.create_extractor() as extractor:
             for name, view, feed in zip(self.inputs, self.views, feeds):
-                array = feed[view]
+                # ncnn's whole numbers have 32 bits.
+                array = feed[view].astype(NARROWED.get(feed.dtype.name, feed.dtype), copy=False)
                 # The Mat borrows the array's memory: both live until the extractor is done.
                 mat = ncnn.Mat(array).clone()
                 kept.append((array, mat))
@@ -100,6 +103,7 @@ class Backend:
             "fp32": True,
             "fp16": option.use_fp16_packed or option.use_fp16_storage,
             "bf16": option.use_bf16_storage or getattr(option, "use_bf16_packed", False),
+            "int8": option.use_int8_inference,
         }
         if not kept[precision]:
             raise RunnerError("the GPU's driver has no %s (%s)" % (precision, self.obtained))

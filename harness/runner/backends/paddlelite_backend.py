@@ -38,17 +38,15 @@ class Backend:
         renamed = job["options"].get("input_names", {})
         asked = [renamed.get(item["name"], item["name"]) for item in job["inputs"]]
         self.inputs = [self._input_index(names, name) for name in asked]
-        self.shapes = [tuple(spec["shape"]) for spec in job["outputs"]]
+        indices = job["options"].get("output_indices") or range(len(job["outputs"]))
+        self.outputs = [(index, tuple(spec["shape"])) for index, spec in zip(indices, job["outputs"])]
 
     def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Copy in, run, copy out."""
         for index, feed in zip(self.inputs, feeds):
             self.predictor.get_input(index).from_numpy(feed)
         self.predictor.run()
-        return [
-            as_expected(self.predictor.get_output(index).numpy(), shape)
-            for index, shape in enumerate(self.shapes)
-        ]
+        return [as_expected(self.predictor.get_output(index).numpy(), shape) for index, shape in self.outputs]
 
     @staticmethod
     def _input_index(names: list[str], name: str) -> int:
