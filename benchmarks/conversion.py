@@ -19,6 +19,7 @@ import machine
 
 from harness.cache import Cache, file_sha256
 from harness.convert import Format, artifact_key, make_artifact
+from harness.convert.calibration import calibration_for
 from harness.environments import environment
 from harness.errors import PocketbenchError
 from harness.models.prepare import prepare
@@ -87,11 +88,16 @@ def main() -> None:
                 )
                 name = f"{runtime.name} {precision}"
                 try:
-                    cache.forget("artifacts", artifact_key(prepared, form))
-                    first_s, peak_mib, made = watched(lambda form=form: make_artifact(cache, prepared, form))
-                    second_s, _, _ = watched(lambda form=form: make_artifact(cache, prepared, form))
+                    shown = calibration_for(cache, model, prepared, precision, Path(scratch))
+                    cache.forget("artifacts", artifact_key(prepared, form, shown))
+                    first_s, peak_mib, made = watched(
+                        lambda form=form, shown=shown: make_artifact(cache, prepared, form, shown)
+                    )
+                    second_s, _, _ = watched(
+                        lambda form=form, shown=shown: make_artifact(cache, prepared, form, shown)
+                    )
                     told = f"{made.record.size_bytes / 2**20:.0f} MiB"
-                    cache.forget("artifacts", artifact_key(prepared, form))
+                    cache.forget("artifacts", artifact_key(prepared, form, shown))
                 except PocketbenchError as error:
                     print(f"{name:28} {error}"[:150], flush=True)
                     continue

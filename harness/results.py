@@ -166,18 +166,25 @@ class RunStore:
         info_path, path = directory / "run.json", directory / "measurements.jsonl"
         try:
             info = _decode(info_path.read_bytes(), RunInfo, str(info_path))
-            content = path.read_bytes() if path.is_file() else b""
+            measurements, notes = read_measurements(path) if path.is_file() else ((), ())
         except OSError as error:
             raise PocketbenchError(f"cannot read the run in {directory} ({error.strerror})") from error
-        *lines, rest = content.split(b"\n")
-        notes = []
-        if rest:
-            notes.append(
-                f"{path.name}: the last line is half-written ({len(rest)} bytes) and was left out; "
-                "its case has to be measured again"
-            )
-        decoded = (decode_measurement(line, f"{path}:{n}") for n, line in enumerate(lines, 1))
-        return StoredRun(directory=directory, info=info, measurements=_newest(decoded), notes=tuple(notes))
+        return StoredRun(directory=directory, info=info, measurements=measurements, notes=notes)
+
+
+def read_measurements(path: Path) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
+    """What a measurements.jsonl holds, and notes on what was left out of it.
+
+    A later line of the same case and device replaces an earlier one. Raises OSError when the file cannot be
+    read, PocketbenchError naming the line that cannot be decoded.
+    """
+    *lines, rest = path.read_bytes().split(b"\n")
+    told = (
+        f"{path.name}: the last line is half-written ({len(rest)} bytes) and was left out; "
+        "its case has to be measured again"
+    )
+    notes = (told,) if rest else ()
+    return _newest(decode_measurement(line, f"{path}:{n}") for n, line in enumerate(lines, 1)), notes
 
 
 def decode_measurement(line: bytes | str, where: str) -> Measurement:

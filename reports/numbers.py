@@ -71,6 +71,11 @@ def figure(value: float | None) -> str:
     return f"{value:.3g}" if abs(value) < 0.5 else f"{value:.6g}"
 
 
+def error(value: float | None) -> str:
+    """A share that may be tiny, three significant digits: `0.0417`, `2.98e-06`, `0`."""
+    return UNKNOWN if value is None else f"{value:.3g}"
+
+
 def plain(value: object) -> str:
     """Any recorded value as one line of text."""
     if value is None:

@@ -14,7 +14,7 @@ import jinja2
 import msgspec
 
 from harness.spec import Measurement, RunInfo
-from reports import numbers, overview
+from reports import numbers, overview, tradeoffs
 from reports.detail import Point, detail
 from reports.tables import EXPORT_COLUMNS, export_rows
 from reports.view import Row, rows
@@ -55,6 +55,7 @@ def render_page(
             matrices=overview.matrices(shown),
             latency_panels=overview.panels(shown, "latency"),
             memory_panels=overview.panels(shown, "memory"),
+            trade_offs=tradeoffs.panels(shown),
             expected=[row for row in shown if row.expected],
             devices=_devices(shown),
             choices=_choices(shown),

@@ -10,8 +10,10 @@ from harness.cli.devices import devices
 from harness.cli.doctor import doctor
 from harness.cli.export import export
 from harness.cli.models import models
+from harness.cli.recommend import recommend
 from harness.cli.report import report
 from harness.cli.runs import runs
+from harness.cli.tradeoff import tradeoff
 
 app = typer.Typer(
     name="pocketbench",
@@ -23,5 +25,7 @@ app = typer.Typer(
 )
 for command in (devices, doctor, convert, runs, compare, baseline, report, export):
     app.command()(command)
+app.command()(tradeoff)
+app.command()(recommend)
 app.add_typer(models)
 app.add_typer(bundles)
