@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -90,12 +91,9 @@ def main() -> None:
                 try:
                     shown = calibration_for(cache, model, prepared, precision, Path(scratch))
                     cache.forget("artifacts", artifact_key(prepared, form, shown))
-                    first_s, peak_mib, made = watched(
-                        lambda form=form, shown=shown: make_artifact(cache, prepared, form, shown)
-                    )
-                    second_s, _, _ = watched(
-                        lambda form=form, shown=shown: make_artifact(cache, prepared, form, shown)
-                    )
+                    make = partial(make_artifact, cache, prepared, form, shown)
+                    first_s, peak_mib, made = watched(make)
+                    second_s, _, _ = watched(make)
                     told = f"{made.record.size_bytes / 2**20:.0f} MiB"
                     cache.forget("artifacts", artifact_key(prepared, form, shown))
                 except PocketbenchError as error:

@@ -10,6 +10,7 @@ from harness.cli.devices import devices
 from harness.cli.doctor import doctor
 from harness.cli.export import export
 from harness.cli.models import models
+from harness.cli.parity import parity
 from harness.cli.recommend import recommend
 from harness.cli.report import report
 from harness.cli.runs import runs
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (devices, doctor, convert, runs, compare, baseline, report, export):
+for command in (devices, doctor, convert, parity, runs, compare, baseline, report, export):
     app.command()(command)
 app.command()(tradeoff)
 app.command()(recommend)
