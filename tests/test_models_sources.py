@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -268,3 +269,11 @@ def test_an_overlay_is_split_where_a_place_begins_and_nowhere_else():
     places = parse_source(f"overlay:hf:org/net@v1 + {told} +\n  file:C++ + more")
     assert [place.where for place in places] == ["org/net", "net==1.0+cpu", "C++ + more"]
     assert (places[1].member, places[1].only, places[1].without) == ("a + b/", ("*.bin", "x/"), ("y",))
+
+
+def test_a_file_beside_a_zoo_that_was_named_relatively_is_found_from_everywhere(tmp_path, monkeypatch, cache):
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "net.onnx").write_bytes(b"net")
+    monkeypatch.chdir(tmp_path)
+    found = fetch(cache, "file:net.onnx", hashlib.sha256(b"net").hexdigest(), base=Path("zoo"))
+    assert found == tmp_path / "zoo" / "net.onnx"

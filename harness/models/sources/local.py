@@ -10,7 +10,7 @@ from harness.models.sources.folders import chosen_files, link_file, link_files
 
 def find_local(place: Place, base: Path) -> Path:
     """The file or folder of `place`, whose path starts at `base`; PocketbenchError when there is none."""
-    path = base / Path(place.where).expanduser()
+    path = (base / Path(place.where).expanduser()).absolute()  # tools run in other folders
     if not path.exists():
         near = difflib.get_close_matches(path.name, _names_in(path.parent), n=3, cutoff=0.5)
         hint = f"; near it lie {', '.join(near)}" if near else ""
