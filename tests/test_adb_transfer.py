@@ -8,6 +8,7 @@ from peers.adbd.device import AdbDevice
 from peers.adbd.phone import Phone
 
 from devices import DeviceError, TransientDeviceError
+from devices.adb.outgoing import Outgoing
 from devices.remote import large_push
 
 pytest_plugins = ["peers.adb_fixtures"]
@@ -73,7 +74,7 @@ def test_a_big_push_that_is_cut_goes_on_where_it_stopped(device, phone, big, noi
 
 @pytest.mark.parametrize("size", [MIB, 40 * MIB, 41 * MIB])
 def test_a_wrong_beginning_on_the_phone_is_thrown_away(device, phone, big, noise, size, tmp_path):
-    partial = large_push.partial_name(big)
+    partial = large_push.partial_name(big, "big")
     device.run(["sh", "-c", f"head -c {size} /dev/zero >{partial}"])
     device.push(big, "big")
     device.pull("big", tmp_path / "back")
@@ -121,3 +122,31 @@ def test_a_big_file_that_may_not_be_read_is_told(device, big, tmp_path):
         device.pull("big", tmp_path / "back")
     assert not (tmp_path / "back").exists()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_more_than_two_gibibytes_are_compared_right_by_androids_shell(device):
+    pairs = [
+        (3 << 30, 16 << 20),
+        ((1 << 31) - 648, 2164260864),
+        (5_000_000_000, 5_000_000_000),
+        (7, 12_345_678),
+    ]
+    script = large_push.AT_LEAST + "".join(f"at_least {a} {b} && echo {a}\n" for a, b in pairs)
+    said = device.run(["sh", "-c", f"{script}:"]).stdout.split()
+    assert said == [b"%d" % a for a, b in pairs if a >= b]
+
+
+def test_a_partial_file_of_three_gibibytes_is_thrown_away_where_the_file_is_smaller(device, big):
+    partial = large_push.partial_name(big, "big")
+    device.run(["sh", "-c", f"dd if=/dev/zero of={partial} bs=1 count=1 seek=3221225471"])
+    device.push(big, "big")
+    assert partial not in names_in(device, ".")
+
+
+def test_a_line_is_sent_when_it_is_there_and_not_kept_for_more():
+    def lines():
+        yield (b"line\n",)
+        raise AssertionError("asked for more, which may never come")
+
+    outgoing = Outgoing(lines(), 1 << 20)
+    assert outgoing.piece() == outgoing.piece() == [b"line\n"]

@@ -261,7 +261,8 @@ def test_a_wrong_partial_is_thrown_away_and_the_file_sent_anew(shell, workdir, w
     content = noise(9 * MIB)
     source = make_tree(workdir, {"big": content}) / "big"
     name = hashlib.sha256(content).hexdigest()
-    make_tree(workdir, {f"there/{large_push.partial_name(source)}": wrong, f"store/part/{name}": wrong})
+    partial = large_push.partial_name(source, "big")
+    make_tree(workdir, {f"there/{partial}": wrong, f"store/part/{name}": wrong})
     files.push(shell, source, f"{workdir}/there/big")
     path = store_in(shell, workdir).stage(source, "b16")
     assert (workdir / "there" / "big").read_bytes() == content == Path(path).read_bytes()
@@ -303,3 +304,43 @@ def test_a_device_with_nothing_to_make_a_hash_with_is_told(tmp_path, workdir):
         with pytest.raises(DeviceError, match="install one of sha256sum"):
             files.pull(shell, f"{workdir}/big", workdir / "back")
     assert names_in(workdir) == ["big", "small"]
+
+
+def test_a_big_file_goes_and_comes_back_whatever_its_name(shell, workdir):
+    content = noise(9 * MIB)
+    name = "back\\name\\\\and\ttab"
+    source = make_tree(workdir, {name: content}) / name
+    files.push(shell, source, f"{workdir}/there/{name}")
+    files.pull(shell, f"{workdir}/there/{name}", workdir / "back")
+    assert (workdir / "there" / name).read_bytes() == (workdir / "back").read_bytes() == content
+
+
+def test_a_server_with_few_sessions_sends_and_takes_big_files(tmp_path, workdir):
+    content = noise(20 * MIB)
+    source = make_tree(workdir, {"big": content}) / "big"
+    with Sshd(tmp_path / "sshd", options=["MaxSessions 1"]) as server, Connected(server) as shell:
+        files.push(shell, source, f"{workdir}/there/big")
+        files.pull(shell, f"{workdir}/there/big", workdir / "back")
+    assert (workdir / "back").read_bytes() == content
+
+
+def test_what_was_begun_of_an_older_content_is_removed(shell, workdir):
+    source = make_tree(workdir, {"big": noise(9 * MIB), "there/other": b"stays"}) / "big"
+    older = large_push.partial_name(source, "big")
+    make_tree(workdir, {f"there/{older}": b"begun"})
+    source.write_bytes(noise(10 * MIB, 1))
+    files.push(shell, source, f"{workdir}/there/big")
+    assert names_in(workdir / "there") == ["big", "other"]
+
+
+def test_a_file_that_is_rewritten_while_it_is_sent_is_not_taken(shell, workdir):
+    source = make_tree(workdir, {"big": noise(20 * MIB)}) / "big"
+
+    def rewrite(done, total):
+        if done:
+            with source.open("r+b") as stream:
+                stream.write(b"changed!")
+
+    with pytest.raises(DeviceError, match="changed while it was sent, on this machine"):
+        files.push(shell, source, f"{workdir}/there/big", progress=rewrite)
+    assert not (workdir / "there" / "big").exists()

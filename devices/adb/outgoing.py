@@ -1,28 +1,35 @@
 """What waits to be sent over a stream, in pieces as large as the stream likes them; nothing is copied."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _MOST_PARTS = 512
 """Systems take 1,024 at once."""
+_SMALL_BYTES = 4096
+"""What is smaller may be all there is for a while: it is not kept back for more to come."""
 
 
 class Outgoing:
-    """Parts from an iterator, taken from it when there is room for them."""
+    """Groups of parts from an iterator, taken from it when there is room for them."""
 
-    def __init__(self, parts: Iterator[bytes | memoryview], piece_bytes: int) -> None:
-        self._source = parts
+    def __init__(self, groups: Iterator[Sequence[bytes | memoryview]], piece_bytes: int) -> None:
+        self._source = groups
         self._piece_bytes = piece_bytes
         self._parts: list[memoryview] = []
         self._size = 0
+        self._was_small = False
 
     def piece(self) -> list[memoryview]:
-        """What to send next; empty after the last."""
+        """What to send next; empty after the last. Waits for the source only when there is nothing else."""
         while self._size < self._piece_bytes and len(self._parts) < _MOST_PARTS:
-            part = next(self._source, None)
-            if part is None:
+            if self._parts and self._was_small:
                 break
-            self._parts.append(memoryview(part))
-            self._size += len(part)
+            group = next(self._source, None)
+            if group is None:
+                break
+            size = sum(map(len, group))
+            self._parts.extend(map(memoryview, group))
+            self._size += size
+            self._was_small = size < _SMALL_BYTES
         room = self._piece_bytes
         piece: list[memoryview] = []
         for part in self._parts:

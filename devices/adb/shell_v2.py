@@ -87,11 +87,10 @@ class ShellStream:
                 on_data(self._kind, data)
 
 
-def _packets(stdin: Iterable[bytes]) -> Iterator[bytes]:
-    """Headers and data of the packets of the input, then the one that ends it."""
+def _packets(stdin: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """Header and data of each packet of the input, then of the one that ends it."""
     for piece in stdin:
         for begin in range(0, len(piece), _PACKET_BYTES):
             data = piece[begin : begin + _PACKET_BYTES] if len(piece) > _PACKET_BYTES else piece
-            yield _HEADER.pack(STDIN, len(data))
-            yield data
-    yield _HEADER.pack(CLOSE_STDIN, 0)
+            yield _HEADER.pack(STDIN, len(data)), data
+    yield (_HEADER.pack(CLOSE_STDIN, 0),)

@@ -45,7 +45,7 @@ def send(stream: Stream, content: Iterable[bytes], path: bytes, *, deadline: flo
 
 def receive(stream: Stream, path: bytes, sink: Callable[[memoryview], object], *, deadline: float) -> None:
     """Hand out a file's content; raises SyncRefusedError, SyncTimeoutError, StreamLostError."""
-    unsent = Outgoing(iter((_HEADER.pack(b"RECV", len(path)) + path,)), stream.piece_bytes)
+    unsent = Outgoing(iter(((_HEADER.pack(b"RECV", len(path)) + path,),)), stream.piece_bytes)
     while piece := unsent.piece():
         _wait(stream, to_send=True, deadline=deadline)
         unsent.drop(stream.send(piece))
@@ -102,16 +102,15 @@ class _Answer:
         self.is_whole = True
 
 
-def _sending(content: Iterable[bytes], path: bytes) -> Iterator[bytes | memoryview]:
+def _sending(content: Iterable[bytes], path: bytes) -> Iterator[tuple[bytes | memoryview, ...]]:
     request = path + b",%d" % _MODE
-    yield _HEADER.pack(b"SEND", len(request)) + request
+    yield (_HEADER.pack(b"SEND", len(request)) + request,)
     for chunk in content:
         whole = memoryview(chunk)
         for begin in range(0, len(whole), _DATA_BYTES):
             data = whole[begin : begin + _DATA_BYTES]
-            yield _HEADER.pack(b"DATA", len(data))
-            yield data
-    yield _HEADER.pack(b"DONE", int(time.time()))
+            yield _HEADER.pack(b"DATA", len(data)), data
+    yield (_HEADER.pack(b"DONE", int(time.time())),)
 
 
 def _wait(stream: Stream, *, to_send: bool, deadline: float) -> None:

@@ -202,7 +202,7 @@ cd "$s" && set -- {kilobytes} && echo "tree ${{1}} -" && tar cf - . && find . -t
 elif [ -f "$s" ]; then
 set -- $(ls -lnL "$s")
 x=-; [ ! -x "$s" ] || x=x
-if [ "$5" -ge {LARGE_BYTES} ]; then
+if [ ${{#5}} -gt {len(str(LARGE_BYTES))} ] || [ "$5" -ge {LARGE_BYTES} ]; then
 echo "large $5 $x"
 {large_pull.DESCRIBE}else
 {HASH}

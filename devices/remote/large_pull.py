@@ -2,12 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from devices.base import DeviceError, TransientDeviceError
+from devices.remote.beside import Beside
 from devices.remote.sending import HASH_LARGE, PROLOGUE, SUM, explained
 from devices.remote.shell import Shell, quote
 from devices.remote.transport import FileRefusedError
@@ -28,7 +30,7 @@ STAMP = "stat -L -c '%i %s %y %z' \"$s\" 2>/dev/null"
 """Prints what changes when the file `$s` does."""
 
 DESCRIBE = f"""{STAMP} || echo
-case "$s" in /*) echo "$s" ;; *) echo "$PWD/$s" ;; esac
+case "$s" in /*) printf '%s\\n' "$s" ;; *) printf '%s\\n' "$PWD/$s" ;; esac
 """
 """Prints what `described` reads."""
 
@@ -47,21 +49,26 @@ def fetch(
     The device hashes it at the same time where it can tell that the file does not change meanwhile.
     """
     digest = hashlib.sha256()
+    check = Beside(partial(_checked, shell, file, attempted))
     with into.open("wb") as stream:
 
         def take(data: bytes | memoryview) -> None:
+            if file.stamp:
+                check.start()  # not before the content: where only one of them can be, it is that
             stream.write(data)
             digest.update(data)
             on_bytes(len(data))
 
-        if file.stamp:
-            with ThreadPoolExecutor(1, thread_name_prefix="check") as beside:
-                checking = beside.submit(_checked, shell, file, attempted)
-                _get(shell, file, take, attempted)
-            there = checking.result()
-        else:
+        try:
             _get(shell, file, take, attempted)
-            there = _checked(shell, file, attempted)
+        except BaseException:
+            check.abandon()
+            raise
+    there = None
+    with suppress(DeviceError):
+        there = check.end()
+    if there is None:
+        there = _checked(shell, file, attempted)
     if there != (digest.hexdigest(), file.stamp):
         raise changed(shell.device, attempted)
 
@@ -87,10 +94,10 @@ def _get(shell: Shell, file: Described, take: Callable[[bytes | memoryview], Non
         raise DeviceError(f"{shell.device}: cannot {attempted}: {error}") from error
 
 
-def _checked(shell: Shell, file: Described, attempted: str) -> tuple[str, bytes]:
+def _checked(shell: Shell, file: Described, attempted: str, stdin: Iterable[bytes] = ()) -> tuple[str, bytes]:
     """Hash and stamp of a file there, the stamp after the hash."""
     script = f'{PROLOGUE}s={quote(file.path)}\n{HASH_LARGE}$h <"$s" || exit 1\n{STAMP} || echo'
-    done = shell.call(script, attempted=attempted, timeout_s=PULL_TIMEOUT_S)
+    done = shell.call(script, attempted=attempted, stdin=stdin, timeout_s=PULL_TIMEOUT_S)
     if done.exit_code != 0:
         raise explained(shell.device, attempted, done, needed=0)
     found, stamp = SUM.search(done.stdout), done.stdout.removesuffix(b"\n").rpartition(b"\n")[2]

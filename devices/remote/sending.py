@@ -64,8 +64,12 @@ class Tally:
         self.sent += count
         self.skip(count)
 
+    def restart(self) -> None:
+        """All of it has to be sent anew."""
+        self.skip(-self._done)
+
     def skip(self, count: int) -> None:
-        """Count bytes that are there already; fewer than none when they have to be sent anew."""
+        """Count bytes that are there already."""
         self._done += count
         if self._progress is not None:
             self._progress(self._done, self._total)
@@ -127,7 +131,7 @@ def send_large(shell: Shell, file: LargeFile, *, offset: int, attempted: str, ta
         timeout_s=transfer_timeout_s(file.size - offset),
     )
     if done.exit_code == DIFFERS and offset:
-        tally.skip(-file.size)
+        tally.restart()
         send_large(shell, file, offset=0, attempted=attempted, tally=tally)
     elif done.exit_code != 0:
         raise explained(shell.device, attempted, done, needed=file.size - offset)
