@@ -35,10 +35,10 @@ def names(root, *files):
 
 
 @pytest.fixture(scope="module")
-def imported(hub, tmp_path_factory):
+def imported(collection, tmp_path_factory):
     """What the command said, and the zoo that it wrote elsewhere."""
     zoo = tmp_path_factory.mktemp("zoo") / "hub.toml"
-    done = pocketbench("models", "import", hub, "--out", zoo, cwd=zoo.parent)
+    done = pocketbench("models", "import", collection, "--out", zoo, cwd=zoo.parent)
     assert done.returncode == 0, done.stderr
     return done.stdout, zoo
 
@@ -165,7 +165,7 @@ def test_the_written_zoo_is_refused_until_open_sizes_are_filled_in(imported):
         load_zoo(zoo)
 
 
-def test_the_written_zoo_names_the_same_files_from_where_it_lies(imported, hub, measured):
+def test_the_written_zoo_names_the_same_files_from_where_it_lies(imported, collection, measured):
     del measured
     model = load_zoo(imported[1].with_name("filled.toml"))["ppocr_cls_48x192"]
 
@@ -173,7 +173,7 @@ def test_the_written_zoo_names_the_same_files_from_where_it_lies(imported, hub, 
     assert model.feed == "stand_in"
     sources = [pinned.source for one in model.artifacts for pinned in one.files.values()]
     paths = [Path(imported[1].parent, source.removeprefix("file:")).resolve() for source in sources]
-    assert all(path.is_file() and path.is_relative_to(hub) for path in paths)
+    assert all(path.is_file() and path.is_relative_to(collection) for path in paths)
     assert all(pinned.sha256 for one in model.artifacts for pinned in one.files.values())
 
 
@@ -192,7 +192,7 @@ def test_the_collection_is_measured_and_every_engine_computes_the_same(measured)
         assert re.fullmatch(r"onnxruntime@[\d.]+ fp32, supplied", one.parity.reference)
 
 
-def test_the_record_says_which_files_were_supplied(measured, hub):
+def test_the_record_says_which_files_were_supplied(measured, collection):
     (one,) = [m for m in measured.measurements if m.case.runtime == "ncnn"]
 
     assert one.artifact.converter == "supplied"
@@ -240,10 +240,10 @@ def test_a_zoo_that_is_there_is_not_overwritten_unless_told(tmp_path):
     assert (model.name, model.inputs[0].shape) == ("hub-net", (1, 3, 4, 4))
 
 
-def test_with_convert_the_onnx_becomes_the_source_too(hub, tmp_path):
+def test_with_convert_the_onnx_becomes_the_source_too(collection, tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
-    (folder / "net.onnx").write_bytes((hub / "ONNXRuntime/ppocr/ppocr-cls-48x192.onnx").read_bytes())
+    (folder / "net.onnx").write_bytes((collection / "ONNXRuntime/ppocr/ppocr-cls-48x192.onnx").read_bytes())
 
     done = pocketbench("models", "import", folder, "--convert", cwd=tmp_path)
 

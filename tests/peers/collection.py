@@ -55,7 +55,7 @@ def converted():
 
 
 @pytest.fixture(scope="session")
-def hub(converted, tmp_path_factory):
+def collection(converted, tmp_path_factory):
     """A collection with one network of four engines, some of one, and files that nobody can measure."""
     root = tmp_path_factory.mktemp("hub")
 
