@@ -19,6 +19,13 @@ HistoryUrl = Annotated[
     str | None, typer.Option("--history", metavar="URL", help="Database (default: in the results).")
 ]
 Zoo = Annotated[Path, typer.Option("--zoo", metavar="PATH", help="The zoo file.")]
+CalibrationMethod = Annotated[
+    str | None, typer.Option("--calibration-method", help="For int8: minmax, percentile, kl, ema, admm.")
+]
+CalibrationCount = Annotated[int, typer.Option("--calibration-count", help="For int8: samples, at most.")]
+CalibrationFolder = Annotated[
+    Path | None, typer.Option("--calibration-folder", help="For int8: your own, as .npz.")
+]
 DEFAULT_ZOO = Path("suites", "zoo.toml")
 
 

@@ -1,11 +1,17 @@
 """`pocketbench convert`: make artifacts without measuring them."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli.arguments import DEFAULT_ZOO, Zoo, console
+from harness.cli.arguments import (
+    DEFAULT_ZOO,
+    CalibrationCount,
+    CalibrationFolder,
+    CalibrationMethod,
+    Zoo,
+    console,
+)
 
 
 def convert(
@@ -14,11 +20,9 @@ def convert(
     runtime: Annotated[list[str] | None, typer.Option(help="Default: all of them.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="Default: what each runtime has.")] = None,
     force: Annotated[bool, typer.Option(help="Convert again, also what failed before.")] = False,
-    calibration_method: Annotated[
-        str | None, typer.Option(help="For int8: minmax, percentile, kl, ema, admm.")
-    ] = None,
-    calibration_count: Annotated[int, typer.Option(help="For int8: samples, at most.")] = 16,
-    calibration_folder: Annotated[Path | None, typer.Option(help="For int8: your own, as .npz.")] = None,
+    calibration_method: CalibrationMethod = None,
+    calibration_count: CalibrationCount = 16,
+    calibration_folder: CalibrationFolder = None,
     zoo: Zoo = DEFAULT_ZOO,
 ) -> None:
     """Convert MODEL and say where the artifacts lie, or why there is none."""

@@ -53,11 +53,12 @@ def _origin(model: "Model") -> str:
 @models.command()
 def doctor(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Model folders or files.")],
+    *,
     transformers: Annotated[
         str | None,
         typer.Option(metavar="VERSION", help="Default: what pocketbench exports with."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,  # noqa: FBT002
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Say what is missing, cut off or unreadable at PATH, without running anything of it."""
     import msgspec

@@ -18,11 +18,12 @@ SIZES = {"batch_size": 1, "num_channels": 3, "height": 224, "width": 224}
 
 def export_folder(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="config.json, weights and tokenizer.")],
+    *,
     task: Annotated[
         str | None, typer.Option(help="What the graph is for (default: what config.json says).")
     ] = None,
     opset: Annotated[int | None, typer.Option(help="Of the ONNX file (default: 14).")] = None,
-    trust_remote_code: Annotated[  # noqa: FBT002 - a switch of the command line
+    trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let Python files of the folder run.")
     ] = False,
 ) -> None:

@@ -22,14 +22,15 @@ def import_collection(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="A folder of .onnx, .mnn, .param, .nb files.")
     ],
+    *,
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", help="The zoo to write (default: zoo.toml in DIR).")
     ] = None,
     name_prefix: Annotated[str, typer.Option(metavar="TEXT", help="Put before every model's name.")] = "",
-    convert: Annotated[  # noqa: FBT002 - a switch of the command line
+    convert: Annotated[
         bool, typer.Option(help="Make each fp32 ONNX a source, to convert what the folder lacks.")
     ] = False,
-    force: Annotated[bool, typer.Option(help="Replace the zoo that is there.")] = False,  # noqa: FBT002
+    force: Annotated[bool, typer.Option(help="Replace the zoo that is there.")] = False,
 ) -> None:
     """Write a zoo of the networks in DIR that are converted already, matched by their names."""
     from harness.cache import Cache

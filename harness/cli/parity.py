@@ -1,13 +1,19 @@
 """`pocketbench parity`: is one converted model right, and if not, from which operator on?"""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.arguments import DEFAULT_ZOO, Zoo, console
+from harness.cli.arguments import (
+    DEFAULT_ZOO,
+    CalibrationCount,
+    CalibrationFolder,
+    CalibrationMethod,
+    Zoo,
+    console,
+)
 from harness.cli.stages import Stages
 
 if TYPE_CHECKING:
@@ -24,11 +30,9 @@ def parity(
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16, w8, w4 or int8.")],
     backend: Annotated[str | None, typer.Option(help="Default: the runtime's first.")] = None,
     bisect: Annotated[bool, typer.Option("--bisect", help="Find the first wrong operator.")] = False,
-    calibration_method: Annotated[
-        str | None, typer.Option(help="For int8: minmax, percentile, kl, ema, admm.")
-    ] = None,
-    calibration_count: Annotated[int, typer.Option(help="For int8: samples, at most.")] = 16,
-    calibration_folder: Annotated[Path | None, typer.Option(help="For int8: your own, as .npz.")] = None,
+    calibration_method: CalibrationMethod = None,
+    calibration_count: CalibrationCount = 16,
+    calibration_folder: CalibrationFolder = None,
     zoo: Zoo = DEFAULT_ZOO,
 ) -> None:
     """Judge MODEL, converted and run once on this machine; exit code 1 when it leaves tolerance.

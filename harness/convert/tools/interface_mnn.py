@@ -26,8 +26,7 @@ def main(model_path: str, out_path: str) -> None:
     """Write the interface of the model at `model_path` to `out_path`."""
     try:
         interpreter = MNN.Interpreter(model_path)
-    except Exception:  # noqa: BLE001
-        # MNN raises this very class, with nothing in it but a hint to what it printed.
+    except Exception:  # noqa: BLE001 - MNN raises this very class, with a hint to what it printed
         sys.stderr.write("not a readable MNN model, or one of a newer MNN\n")
         sys.exit(2)
     session = interpreter.createSession({})
