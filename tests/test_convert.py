@@ -21,7 +21,7 @@ from harness.runtimes import RUNTIMES
 from harness.spec import Case, TensorSpec
 from harness.toolchains import ConversionTimeoutError, require_files, run_tool
 
-UNKNOWN = "net (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y) { h = Relu(x) y = Frobnicate(h) }"
+UNKNOWN = "net (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y) { h = Relu(x) m = Hardmax(h) y = Hardmax(m) }"
 CONVOLUTION = """
 net (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y) { h = Conv <pads = [1, 1, 1, 1]> (x, w) y = Add(h, x) }
 """
@@ -61,10 +61,10 @@ def unknown(network):
 
 
 @pytest.mark.parametrize("runtime", CONVERTED)
-def test_an_operator_that_a_converter_does_not_know_is_named_and_the_refusal_remembered(
+def test_operators_that_a_converter_does_not_know_are_named_and_counted_and_the_refusal_remembered(
     cache, unknown, runtime, monkeypatch
 ):
-    with pytest.raises(ConversionError, match="Frobnicate") as first:
+    with pytest.raises(ConversionError, match=r"Hardmax \(2\)") as first:
         make_artifact(cache, unknown, form(runtime, "fp32"))
     assert first.value.log
 

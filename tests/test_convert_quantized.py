@@ -9,7 +9,6 @@ import pytest
 from harness.cache import Cache, file_sha256
 from harness.convert import Format, make_artifact
 from harness.convert.calibration import Calibration
-from harness.convert.mnn import unsupported_operators
 from harness.convert.rewrite import rewritten
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 from harness.runtimes import RUNTIMES
@@ -133,7 +132,7 @@ def test_equalized_weights_compute_the_same_and_reach_equally_far(cache, compute
 
 
 def test_layers_whose_weights_are_unknown_are_refused_and_not_guessed(cache, mixed, shown, tmp_path):
-    from harness.convert.ncnn import _quantizer
+    from harness.convert.ncnn import _runtime
     from harness.environments import environment
     from harness.toolchains import TOOLS
 
@@ -141,7 +140,7 @@ def test_layers_whose_weights_are_unknown_are_refused_and_not_guessed(cache, mix
     param = tmp_path / "model.param"
     text = (made.path / "model.ncnn.param").read_text()
     param.write_text(text.replace("InnerProduct ", "Frobnicate   ").replace("Gemm  ", "Gemmm "))
-    tools = environment(cache, _quantizer("1.0.20261020"))
+    tools = environment(cache, _runtime("1.0.20261020"))
     order = {"param": str(param), "bin": str(made.path / "model.ncnn.bin")}
     (tmp_path / "order.json").write_text(json.dumps(order))
     with pytest.raises(ConversionError, match="has weights of a kind that is not among BatchNorm"):
@@ -151,12 +150,6 @@ def test_layers_whose_weights_are_unknown_are_refused_and_not_guessed(cache, mix
             cwd=tmp_path,
             env=tools.variables(),
         )
-
-
-def test_operators_that_mnn_lacks_are_counted():
-    printed = "Not Support: ONNX::Foo, x\nother\nNot Support: ONNX::Foo, y\nNot Support: ONNX::Bar"
-    assert unsupported_operators(printed) == "Bar (1), Foo (2)"
-    assert not unsupported_operators("Converted Success!")
 
 
 def test_a_full_disk_while_converting_is_told_and_no_refusal(tmp_path):

@@ -6,7 +6,6 @@ The wheel's own scripts are not used: importing MNN.tools installs and runs an u
 import json
 import re
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Format, Request
 from harness.convert.calibration import Calibration, chosen_method
+from harness.convert.operators import count_operators, told
 from harness.convert.rewrite import rewritten, version_of
 from harness.environments import Environment, Packages, environment
 from harness.errors import ConversionError
@@ -72,7 +72,7 @@ def _convert(cache: Cache, request: Request) -> Converted:
     model = request.model.frozen
     for script in REWRITINGS.get(request.precision, ()):
         model = rewritten(cache, script, model, request.out / f"{script}.onnx")
-    _run_converter(tools, model, target, _flags(request.form("mnn")))
+    _run_converter(cache, tools, model, target, _flags(request.form("mnn")))
     for leftover in request.out.glob("*.py.onnx"):
         leftover.unlink()
     if request.precision == "int8":
@@ -80,7 +80,7 @@ def _convert(cache: Cache, request: Request) -> Converted:
     return Converted(files={"mnn": target.name})
 
 
-def _run_converter(tools: Environment, model: Path, target: Path, flags: list[str]) -> None:
+def _run_converter(cache: Cache, tools: Environment, model: Path, target: Path, flags: list[str]) -> None:
     """Run mnnconvert; raises ConversionError naming the operators that MNN does not have."""
     arguments = ["-f", "ONNX", "--modelFile", str(model), "--MNNModel", str(target)]
     printed = run_tool(
@@ -91,14 +91,15 @@ def _run_converter(tools: Environment, model: Path, target: Path, flags: list[st
     )
     unsupported = unsupported_operators(printed)
     if unsupported:
-        raise ConversionError(f"MNN does not support {unsupported}", printed)
+        # It names each kind once, however many there are.
+        lacking = told(unsupported, count_operators(cache, model))
+        raise ConversionError(f"MNN does not support {lacking}", printed)
     require_files("mnnconvert", printed, target)
 
 
-def unsupported_operators(printed: str) -> str:
-    """Operators that mnnconvert says it lacks, each with how many there are; empty when there are none."""
-    counts = Counter(NOT_SUPPORTED.findall(printed))
-    return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+def unsupported_operators(printed: str) -> set[str]:
+    """Operators that mnnconvert says it lacks."""
+    return set(NOT_SUPPORTED.findall(printed))
 
 
 def _quantize(tools: Environment, request: Request, target: Path) -> None:

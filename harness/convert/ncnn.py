@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from harness.cache import Cache
+from harness.convert import param_text
 from harness.convert.base import Converted, Converter, Format, Request
 from harness.convert.calibration import chosen_method
+from harness.convert.operators import told
 from harness.convert.rewrite import rewritten, version_of
 from harness.environments import Packages, environment
 from harness.errors import ConversionError, UnsupportedError
@@ -51,6 +53,8 @@ EQUALIZE = "equalize_weights.py"
 """For int8: one step for a whole tensor has to suit all its channels."""
 
 INT8, READER = "ncnn_int8.py", "ncnn_files.py"
+
+LACKED = "ncnn_layers.py"
 
 METHODS = {"percentile": "percentile", "kl": "kl", "minmax": "minmax"}
 
@@ -95,7 +99,7 @@ def _convert(cache: Cache, request: Request) -> Converted:
     )
     param, weights = request.out / "model.ncnn.param", request.out / "model.ncnn.bin"
     require_files("pnnx", printed, param)
-    _refuse_unknown_layers(param, printed)
+    _refuse_unknown_layers(cache, request.version, param, printed)
     # Not by size: a network without weights has an empty file of them.
     if not weights.is_file():
         raise ConversionError(f"pnnx wrote {param.name} and no {weights.name}", printed)
@@ -114,7 +118,7 @@ def _quantize(
 ) -> dict[str, Any]:
     """Put an int8 network in the place of the fp32 one; returns which layers it has in which precision."""
     method = chosen_method("ncnn", METHODS, request.calibration)
-    tools = environment(cache, _quantizer(request.version))
+    tools = environment(cache, _runtime(request.version))
     floats = {file: file.rename(file.with_name(f"float.{file.name}")) for file in (param, weights)}
     order = {
         "param": str(floats[param]),
@@ -145,13 +149,23 @@ def _quantize(
     return found
 
 
-def _refuse_unknown_layers(param: Path, printed: str) -> None:
-    """Operators pnnx could not lower stay in the .param under their own names, with a dot or colons."""
-    kinds = Counter(line.split()[0] for line in param.read_text().splitlines()[2:] if line.strip())
-    unknown = sorted(kind for kind in kinds if re.search(r"[.:]|^[a-z]", kind))
+def _refuse_unknown_layers(cache: Cache, version: str, param: Path, printed: str) -> None:
+    """Raise ConversionError for layers that ncnn `version` does not have.
+
+    pnnx leaves what it cannot lower in the .param: under its own names, or under those of the source, which
+    may be a layer's of another ncnn or nobody's.
+    """
+    counts = Counter(layer.kind for layer in param_text.read_layers(param.read_text("utf-8")))
+    tools = environment(cache, _runtime(version))
+    asked = run_tool(
+        "asking ncnn for its layers",
+        tools.command(str(TOOLS / LACKED), *sorted(counts)),
+        cwd=param.parent,
+        env=tools.variables(),
+    )
+    unknown = [line.removeprefix("lacked ") for line in asked.splitlines() if line.startswith("lacked ")]
     if unknown:
-        told = ", ".join(f"{kind} ({kinds[kind]})" for kind in unknown)
-        raise ConversionError(f"ncnn has no layer for {told}", printed)
+        raise ConversionError(f"ncnn has no layer for {told(unknown, counts)}", printed)
 
 
 def _batch_axes(script: str, inputs: Sequence[TensorSpec]) -> list[int | None]:
@@ -179,11 +193,9 @@ def _toolchain(version: str) -> Packages:
     )
 
 
-def _quantizer(version: str) -> Packages:
-    """The runtime itself, to run the samples in."""
-    return Packages(
-        name="ncnn quantizer", python=NCNN.python, dependencies=False, requirements=NCNN.packages(version)
-    )
+def _runtime(version: str) -> Packages:
+    """The runtime itself: it knows its layers, and calibration samples are run in it."""
+    return Packages(name="ncnn", python=NCNN.python, dependencies=False, requirements=NCNN.packages(version))
 
 
 def pnnx_release(version: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Format, Request
 from harness.convert.calibration import chosen_method
+from harness.convert.operators import count_operators, told
 from harness.convert.rewrite import rewritten, version_of
 from harness.environments import Environment, Packages, environment
 from harness.errors import ConversionError, UnsupportedError
@@ -156,10 +157,9 @@ def _to_paddle(cache: Cache, request: Request) -> None:
             env=tools.variables(),
         )
     except ConversionError as error:
-        raise ConversionError(_unsupported_operators(error.log) or str(error), error.log) from error
-    found = _unsupported_operators(printed)
-    if found:
-        raise ConversionError(found, printed)
+        _refuse_unsupported(cache, model, error.log)
+        raise
+    _refuse_unsupported(cache, model, printed)
     inference = saved / "inference_model"
     require_files("x2paddle", printed, inference / "model.pdmodel", inference / "model.pdiparams")
     for name in ("model.pdmodel", "model.pdiparams"):
@@ -168,14 +168,22 @@ def _to_paddle(cache: Cache, request: Request) -> None:
     lowered.unlink(missing_ok=True)
 
 
-def _unsupported_operators(printed: str) -> str:
+def _refuse_unsupported(cache: Cache, model: Path, printed: str) -> None:
+    """Raise ConversionError with the operators that x2paddle says it lacks, each with how many there are."""
+    named = _unsupported_operators(printed)
+    if named:
+        lacking = told(named, count_operators(cache, model))
+        raise ConversionError(f"Paddle-Lite's converter x2paddle does not support {lacking}", printed)
+
+
+def _unsupported_operators(printed: str) -> list[str]:
     """x2paddle's list of operators: after a heading, each between two rows of equals signs."""
     lines = printed.splitlines()
     for number, line in enumerate(lines):
         if "are not supported" in line:
             named = [line.strip(" =") for line in lines[number + 1 :] if line.startswith("==")]
-            return f"x2paddle does not support: {', '.join(name for name in named if name)}"
-    return ""
+            return [name for name in named if name]
+    return []
 
 
 def _opt(version: str) -> Packages:
