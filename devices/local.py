@@ -2,19 +2,14 @@
 
 import errno
 import os
-import platform
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-from devices import copying, linux
+from devices import copying, local_senses
 from devices.base import CommandTimeoutError, Completed, DeviceError, NotBroughtBackError, Progress
 from devices.config import DeviceConfig
 from devices.driver import Driver
@@ -22,6 +17,7 @@ from devices.facts import Facts
 from devices.lock import DeviceLock
 from devices.process import Command, run_contained
 from devices.telemetry import Telemetry
+from devices.wording import mib
 
 LOCK_TIMEOUT_S = 60.0
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
@@ -83,10 +79,10 @@ class LocalDevice(Driver):
         process holds it for longer than `lock_timeout_s`.
         """
         if self._opened:
-            raise DeviceError(f"{self.name}: is open already")
+            raise self._open_already()
         if sys.platform != "linux":
             raise DeviceError(f"{self.name}: the local driver needs Linux, this is {sys.platform}")
-        self._check_cpus()
+        self._check_pinnable(os.sched_getaffinity(0), "this process may use")
         try:
             Path(self.workdir).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -209,32 +205,20 @@ class LocalDevice(Driver):
     def remove(self, remote: str) -> None:
         """Delete a file or tree; one that is not there is no error. Raises DeviceError."""
         self._check_open()
-        path = Path(os.path.normpath(self._path(remote)))
-        if Path(self.workdir).is_relative_to(path) and path != Path(self.workdir):
-            raise DeviceError(f"{self.name}: will not remove {path}: the work directory lies in it")
+        path = os.path.normpath(self._path(remote))
+        self._check_removable(path)
         try:
-            copying.remove(path)
+            copying.remove(Path(path))
         except OSError as error:
-            raise self._explained(error, "remove", str(path)) from error
+            raise self._explained(error, "remove", path) from error
 
     def facts(self) -> Facts:
         """What this machine is; needs no `open`."""
-        return linux.parse_facts(
-            linux.read_files(Path("/"), linux.FACT_FILES),
-            driver="local",
-            arch=platform.machine() or None,
-            libc=_libc(),
-            python=platform.python_version(),
-        )
+        return local_senses.read_facts()
 
     def telemetry(self) -> Telemetry:
         """How it feels now; needs no `open`."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        telemetry = linux.parse_telemetry(linux.read_telemetry_files(Path("/")), at=now)
-        flags = _raspberry_flags() if telemetry.throttled is None else None
-        if flags is None:
-            return telemetry
-        return msgspec.structs.replace(telemetry, throttled=linux.is_throttled(flags), throttle_flags=flags)
+        return local_senses.read_telemetry()
 
     def _write_texts(self, folder: Path, texts: Mapping[str, str]) -> None:
         try:
@@ -249,15 +233,7 @@ class LocalDevice(Driver):
 
     def _check_open(self) -> None:
         if not self._opened:
-            raise DeviceError(f"{self.name}: is not open; use it inside `with device:`")
-
-    def _check_cpus(self) -> None:
-        available = os.sched_getaffinity(0)
-        if self.cpus is not None and not available.issuperset(self.cpus):
-            raise DeviceError(
-                f"{self.name}: cannot pin to CPUs {_listed(self.cpus)}: this process may use "
-                f"{_listed(available)}; correct `cpus` in the device's file"
-            )
+            raise self._not_open()
 
     def _copy(self, attempted: str, source: Path, target: Path, progress: Progress | None) -> None:
         try:
@@ -270,8 +246,8 @@ class LocalDevice(Driver):
     ) -> DeviceError:
         told = f"{self.name}: cannot {attempted} {target}"
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            needed = f"{_mib(copying.size_bytes(source))} needed, " if source is not None else ""
-            free = _mib(_free_bytes(Path(target)))
+            needed = f"{mib(copying.size_bytes(source))} needed, " if source is not None else ""
+            free = mib(_free_bytes(Path(target)))
             return DeviceError(f"{told}: no space left ({needed}{free} free): make room there")
         where = f" ({error.filename})" if error.filename else ""
         return DeviceError(f"{told}: {error.strerror or error}{where}")
@@ -294,29 +270,3 @@ def _free_bytes(path: Path) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
-
-
-def _listed(cpus: Sequence[int] | set[int]) -> str:
-    return ",".join(map(str, sorted(cpus)))
-
-
-def _libc() -> str | None:
-    try:
-        return linux.parse_libc(os.confstr("CS_GNU_LIBC_VERSION") or "")
-    except (ValueError, OSError):
-        return None
-
-
-def _raspberry_flags() -> tuple[str, ...] | None:
-    program = shutil.which("vcgencmd")
-    if program is None:
-        return None
-    try:
-        asked = subprocess.run([program, "get_throttled"], capture_output=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return linux.parse_get_throttled(asked.stdout.decode(errors="replace"))

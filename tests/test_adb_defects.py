@@ -28,11 +28,11 @@ def phone():
 
 
 @pytest.fixture
-def device(transport, server, phone):
+def adb_device(adb_transport, adb_server, phone):
     phone.faults.clear()
-    if server.state(phone.serial) == "offline":  # the server is still getting over the last test's cut
-        server.wait_for_state(phone.serial, "device")
-    with device_on(transport, server, phone) as opened:
+    if adb_server.state(phone.serial) == "offline":  # the server is still getting over the last test's cut
+        adb_server.wait_for_state(phone.serial, "device")
+    with device_on(adb_transport, adb_server, phone) as opened:
         yield opened
 
 
@@ -54,43 +54,50 @@ def listed(folder):
     }
 
 
-def test_adb_shell_has_no_exit_code_and_adbutils_none_without_v2(device):
-    assert [device.run(["sh", "-c", f"exit {code}"]).exit_code for code in (0, 1, 7, 255)] == [0, 1, 7, 255]
+def test_adb_shell_has_no_exit_code_and_adbutils_none_without_v2(adb_device):
+    assert [adb_device.run(["sh", "-c", f"exit {code}"]).exit_code for code in (0, 1, 7, 255)] == [
+        0,
+        1,
+        7,
+        255,
+    ]
 
 
-def test_adb_shell_merges_stderr_into_stdout(device):
-    done = device.run(["sh", "-c", "echo out; echo err >&2; echo out"])
+def test_adb_shell_merges_stderr_into_stdout(adb_device):
+    done = adb_device.run(["sh", "-c", "echo out; echo err >&2; echo out"])
     assert (done.stdout, done.stderr) == (b"out\nout\n", b"err\n")
 
 
-def test_adb_exec_out_always_returns_0(device):
-    done = device.run(["sh", "-c", "printf 'a\\r\\n\\000\\377'; exit 3"])
+def test_adb_exec_out_always_returns_0(adb_device):
+    done = adb_device.run(["sh", "-c", "printf 'a\\r\\n\\000\\377'; exit 3"])
     assert (done.exit_code, done.stdout) == (3, b"a\r\n\0\xff")
 
 
-def test_adb_shell_gives_a_command_no_stdin(device):
-    assert device.run(["wc", "-c"], stdin=b"x" * (2 * MIB)).stdout.split() == [b"2097152"]
+def test_adb_shell_gives_a_command_no_stdin(adb_device):
+    assert adb_device.run(["wc", "-c"], stdin=b"x" * (2 * MIB)).stdout.split() == [b"2097152"]
 
 
-def test_adb_shell_and_adbutils_push_of_a_directory_is_broken(device, tree, tmp_path):
-    device.push(tree, "pushed")
-    device.pull("pushed", tmp_path / "back")
+def test_adb_shell_and_adbutils_push_of_a_directory_is_broken(adb_device, tree, tmp_path):
+    adb_device.push(tree, "pushed")
+    adb_device.pull("pushed", tmp_path / "back")
     assert listed(tmp_path / "back") == listed(tree)
 
 
-def test_adb_shell_ignores_short_socket_writes_and_hangs_on_a_slow_link(transport, server, tree, tmp_path):
+def test_adb_shell_ignores_short_socket_writes_and_hangs_on_a_slow_link(
+    adb_transport, adb_server, tree, tmp_path
+):
     with AdbDevice() as phone:
         phone.faults.slow_link(bytes_per_s=6_000_000, piece_bytes=16 * 1024)
-        with device_on(transport, server, phone) as device:
+        with device_on(adb_transport, adb_server, phone) as device:
             device.push(tree, "pushed")
             device.pull("pushed", tmp_path / "back")
     assert listed(tmp_path / "back") == listed(tree)
 
 
-def test_adb_shell_does_not_notice_a_disconnect(transport, device, phone):
-    begun = f"begun-{transport}"
+def test_adb_shell_does_not_notice_a_disconnect(adb_transport, adb_device, phone):
+    begun = f"begun-{adb_transport}"
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(device.run, ["sh", "-c", f"touch {begun}; exec sleep 60"], timeout_s=30)
+        running = pool.submit(adb_device.run, ["sh", "-c", f"touch {begun}; exec sleep 60"], timeout_s=30)
         wait_until(phone.phone.path(f"{WORKDIR}/{begun}").exists)
         phone.drop_connections()
         # Without a word from the connection this would be a CommandTimeoutError, half a minute later.
@@ -98,47 +105,49 @@ def test_adb_shell_does_not_notice_a_disconnect(transport, device, phone):
             running.result()
 
 
-def test_adb_shell_kills_a_command_that_is_silent_for_ten_seconds(device):
-    assert device.run(["sh", "-c", "sleep 11; echo done"], timeout_s=30).stdout == b"done\n"
+def test_adb_shell_kills_a_command_that_is_silent_for_ten_seconds(adb_device):
+    assert adb_device.run(["sh", "-c", "sleep 11; echo done"], timeout_s=30).stdout == b"done\n"
 
 
-def test_adb_shell_loses_calls_of_threads_that_share_a_connection(device):
+def test_adb_shell_loses_calls_of_threads_that_share_a_connection(adb_device):
     def asked(number):
-        return device.run(["sh", "-c", f"sleep 0.0{number % 7}; echo {number}; head -c 70000 /dev/zero"])
+        return adb_device.run(["sh", "-c", f"sleep 0.0{number % 7}; echo {number}; head -c 70000 /dev/zero"])
 
     with ThreadPoolExecutor(6) as pool:
         answers = [done.stdout.split(b"\n")[0] for done in pool.map(asked, range(24))]
     assert answers == [str(number).encode() for number in range(24)]
 
 
-def test_adb_shell_leaves_a_file_of_a_pull_that_failed(device, phone, tree, tmp_path):
-    device.push(tree / "a/b/deep", "deep")
+def test_adb_shell_leaves_a_file_of_a_pull_that_failed(adb_device, phone, tree, tmp_path):
+    adb_device.push(tree / "a/b/deep", "deep")
     phone.faults.drop_after(sent=MIB)
     with pytest.raises(TransientDeviceError, match="is lost"):
-        device.pull("deep", tmp_path / "back" / "deep")
+        adb_device.pull("deep", tmp_path / "back" / "deep")
     assert list((tmp_path / "back").iterdir()) == []
-    device.pull("deep", tmp_path / "back" / "deep")
+    adb_device.pull("deep", tmp_path / "back" / "deep")
     assert (tmp_path / "back/deep").read_bytes() == (tree / "a/b/deep").read_bytes()
 
 
-def test_adbutils_pull_of_a_missing_file_makes_an_empty_one_and_raises_nothing(device, tmp_path):
+def test_adbutils_pull_of_a_missing_file_makes_an_empty_one_and_raises_nothing(adb_device, tmp_path):
     with pytest.raises(DeviceError, match=r"there is no .*/nothing on the device"):
-        device.pull("nothing", tmp_path / "back" / "nothing")
+        adb_device.pull("nothing", tmp_path / "back" / "nothing")
     assert list((tmp_path / "back").iterdir()) == []
 
 
-def test_adb_closing_the_client_kills_only_the_direct_child(device):
+def test_adb_closing_the_client_kills_only_the_direct_child(adb_device):
     script = "sh -c 'sleep 7531; :' & setsid sleep 7531 & sleep 7531; :"
     with pytest.raises(CommandTimeoutError, match="was killed with all its children"):
-        device.run(["sh", "-c", script], timeout_s=2)
-    left = device.run(["sh", "-c", "grep -l 753[1] /proc/[0-9]*/cmdline 2>/dev/null | wc -l"])
+        adb_device.run(["sh", "-c", script], timeout_s=2)
+    left = adb_device.run(["sh", "-c", "grep -l 753[1] /proc/[0-9]*/cmdline 2>/dev/null | wc -l"])
     assert left.stdout.strip() == b"0"
 
 
-def test_adb_push_keeps_what_came_of_a_file_that_was_cut_under_its_name(transport, device, phone, tree):
+def test_adb_push_keeps_what_came_of_a_file_that_was_cut_under_its_name(
+    adb_transport, adb_device, phone, tree
+):
     phone.faults.drop_after(received=MIB)
     with pytest.raises(TransientDeviceError, match="is lost"):
-        device.push(tree / "a/b/deep", f"cut-{transport}")
-    assert device.run(["ls", f"cut-{transport}"]).exit_code != 0
-    device.push(tree / "a/b/deep", f"cut-{transport}")
-    assert int(device.run(["wc", "-c", f"cut-{transport}"]).stdout.split()[0]) == 3 * MIB
+        adb_device.push(tree / "a/b/deep", f"cut-{adb_transport}")
+    assert adb_device.run(["ls", f"cut-{adb_transport}"]).exit_code != 0
+    adb_device.push(tree / "a/b/deep", f"cut-{adb_transport}")
+    assert int(adb_device.run(["wc", "-c", f"cut-{adb_transport}"]).stdout.split()[0]) == 3 * MIB

@@ -93,12 +93,12 @@ def test_googles_adb_gets_in_with_a_key_that_was_made_here(asking_phone, home):
         assert asking_phone.authority.offered == []
 
 
-def test_what_googles_adb_made_is_read_and_its_public_half_is_the_same(asking_phone, server):
-    assert base64.b64decode(public_of(server.key).split()[0]) == base64.b64decode(
-        server.public_key.split()[0]
+def test_what_googles_adb_made_is_read_and_its_public_half_is_the_same(asking_phone, adb_server):
+    assert base64.b64decode(public_of(adb_server.key).split()[0]) == base64.b64decode(
+        adb_server.public_key.split()[0]
     )
-    asking_phone.authority.allow(server.public_key)
-    assert runs(AdbDirectConnection("pixel", asking_phone.serial, key_file=str(server.key)))
+    asking_phone.authority.allow(adb_server.public_key)
+    assert runs(AdbDirectConnection("pixel", asking_phone.serial, key_file=str(adb_server.key)))
     assert asking_phone.authority.offered == []
 
 
@@ -255,8 +255,8 @@ def test_a_phone_at_an_address_is_reached_directly_while_no_server_runs(phone):
     assert not connection.connected
 
 
-def test_a_server_that_runs_is_used(phone, server):
-    connection = AdbChosenConnection("pixel", phone.serial, server_port=server.port)
+def test_a_server_that_runs_is_used(phone, adb_server):
+    connection = AdbChosenConnection("pixel", phone.serial, server_port=adb_server.port)
     connection.connect()
     assert connection.address == f"{phone.serial} (adb server)"
     assert connection.execute("exit 3", timeout_s=5).exit_code == 3
@@ -282,10 +282,10 @@ def test_a_phone_that_wants_tls_gets_a_server_that_is_started_for_it(phone, monk
         adbutils.AdbClient(port=port).server_kill()
 
 
-def test_both_ways_say_the_same_of_a_phone_that_does_not_know_us(asking_phone, server):
+def test_both_ways_say_the_same_of_a_phone_that_does_not_know_us(asking_phone, adb_server):
     told = []
     for transport in ("server", "direct"):
         with pytest.raises(DeviceError) as caught:
-            connection_on(transport, server, asking_phone).connect()
+            connection_on(transport, adb_server, asking_phone).connect()
         told.append(str(caught.value))
     assert told[0] == told[1]

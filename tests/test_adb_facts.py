@@ -8,7 +8,7 @@ from peers.adbd.server import GOOGLE_ADB, AdbServer
 
 from devices.adb.android import SENSES
 from devices.adb.server import AdbServerConnection
-from devices.remote import snapshot
+from devices.remote import snapshot_scripts
 from devices.remote.device import RemoteDevice
 from devices.remote.settings import RemoteSettings
 
@@ -172,7 +172,7 @@ def test_a_phone_whose_properties_are_rubbish_has_the_kernel_s_facts(asked, pixe
 
 
 def test_a_service_that_hangs_is_not_waited_for(asked, phones, monkeypatch):
-    monkeypatch.setattr(snapshot, "COMMAND_TIMEOUT_S", 1)
+    monkeypatch.setattr(snapshot_scripts, "COMMAND_TIMEOUT_S", 1)
     phone = phones("android9")
     program = phone.phone.private / "system/bin/dumpsys"
     text = program.read_text()

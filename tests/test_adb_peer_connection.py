@@ -18,33 +18,33 @@ pytest_plugins = ["peers.adb_peer_fixtures"]
 pytestmark = needs_a_phone
 
 
-def test_adb_lists_it_as_a_phone(server, device):
-    lines = server.run("devices", "-l").stdout.decode().splitlines()
-    line = next(line for line in lines if line.startswith(device.serial))
+def test_adb_lists_it_as_a_phone(peer_server, shared_phone):
+    lines = peer_server.run("devices", "-l").stdout.decode().splitlines()
+    line = next(line for line in lines if line.startswith(shared_phone.serial))
     assert " device product:panther model:Pixel_7 device:panther" in line
 
 
-def test_adb_does_not_get_in_before_somebody_allows_its_key(server, own):
+def test_adb_does_not_get_in_before_somebody_allows_its_key(peer_server, own):
     phone = own(authority=Authority())
-    said = server.run("connect", phone.serial).stdout.decode()
+    said = peer_server.run("connect", phone.serial).stdout.decode()
     assert said == f"failed to authenticate to {phone.serial}\n"
-    assert server.state(phone.serial) == "unauthorized"
-    refused = server.run("-s", phone.serial, "shell", "true")
+    assert peer_server.state(phone.serial) == "unauthorized"
+    refused = peer_server.run("-s", phone.serial, "shell", "true")
     assert refused.returncode == 1
     assert b"device unauthorized" in refused.stderr
-    assert server.public_key in phone.authority.offered
+    assert peer_server.public_key in phone.authority.offered
 
     phone.authority.allow(phone.authority.offered[0])
-    server.wait_for_state(phone.serial, "device")
+    peer_server.wait_for_state(phone.serial, "device")
 
 
-def test_adb_with_a_key_that_is_known_is_asked_nothing(server, own):
-    phone = own(authority=Authority([server.public_key]))
-    server.connect(phone.serial)
+def test_adb_with_a_key_that_is_known_is_asked_nothing(peer_server, own):
+    phone = own(authority=Authority([peer_server.public_key]))
+    peer_server.connect(phone.serial)
     assert phone.authority.offered == []
     phone.drop_connections()
     wait_until(lambda: phone.traffic.connections == 2)
-    server.wait_for_state(phone.serial, "device")
+    peer_server.wait_for_state(phone.serial, "device")
 
 
 def test_adb_shell_signs_with_a_known_key_and_is_refused_with_another(own, tmp_path):

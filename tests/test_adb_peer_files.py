@@ -21,21 +21,21 @@ def test_adb_pushes_and_pulls_50_mb(adb, tmp_path):
     assert adb("shell", f"rm {TMP}/big").returncode == 0
 
 
-def test_adb_shell_pushes_and_pulls_50_mb(device, tmp_path):
+def test_adb_shell_pushes_and_pulls_50_mb(shared_phone, tmp_path):
     big = noise_file(tmp_path / "big", 50 * MIB)
-    with adb_shell_on(device) as client:
+    with adb_shell_on(shared_phone) as client:
         client.push(str(big), f"{TMP}/big")
-        assert digest(device.phone.path(f"{TMP}/big")) == digest(big)
+        assert digest(shared_phone.phone.path(f"{TMP}/big")) == digest(big)
         client.pull(f"{TMP}/big", str(tmp_path / "back"))
         client.shell(f"rm {TMP}/big")
     assert digest(tmp_path / "back") == digest(big)
 
 
-def test_adbutils_pushes_and_pulls_50_mb(server, device, tmp_path):
+def test_adbutils_pushes_and_pulls_50_mb(peer_server, shared_phone, tmp_path):
     big = noise_file(tmp_path / "big", 50 * MIB)
-    phone = adbutils_on(server, device)
+    phone = adbutils_on(peer_server, shared_phone)
     phone.sync.push(big, f"{TMP}/big")
-    assert digest(device.phone.path(f"{TMP}/big")) == digest(big)
+    assert digest(shared_phone.phone.path(f"{TMP}/big")) == digest(big)
     phone.sync.pull(f"{TMP}/big", tmp_path / "back")
     assert digest(tmp_path / "back") == digest(big)
     phone.shell(f"rm {TMP}/big")
@@ -54,13 +54,13 @@ def test_adb_pushes_and_pulls_directories(adb, tmp_path):
     assert adb("shell", f"rm -r '{TMP}/tree here'").returncode == 0
 
 
-def test_adb_keeps_times_and_gives_everybody_the_owners_rights(adb, device, tmp_path):
+def test_adb_keeps_times_and_gives_everybody_the_owners_rights(adb, shared_phone, tmp_path):
     for mode, wanted in ((0o640, 0o666), (0o700, 0o777), (0o444, 0o444)):
         path = noise_file(tmp_path / f"{mode:o}", 10)
         path.chmod(mode)
         os.utime(path, (1_000_000_000, 1_500_000_000))
         adb("push", str(path), f"{TMP}/{mode:o}")
-        found = device.phone.path(f"{TMP}/{mode:o}").stat()
+        found = shared_phone.phone.path(f"{TMP}/{mode:o}").stat()
         assert (found.st_mode & 0o777, found.st_mtime, found.st_uid) == (wanted, 1_500_000_000, 2000)
 
 
@@ -80,27 +80,29 @@ def test_adb_says_why_a_file_cannot_be_moved(adb, tmp_path):
     assert adb("push", str(small), f"{TMP}/made/on/the/way").returncode == 0
 
 
-def test_adb_shell_and_adbutils_meet_the_same_errors_by_the_first_protocol(server, device, tmp_path):
+def test_adb_shell_and_adbutils_meet_the_same_errors_by_the_first_protocol(
+    peer_server, shared_phone, tmp_path
+):
     small = noise_file(tmp_path / "small", 10)
-    with adb_shell_on(device) as client:
+    with adb_shell_on(shared_phone) as client:
         with pytest.raises(AdbCommandFailureException, match="open failed: No such file or directory"):
             client.pull(f"{TMP}/missing", str(tmp_path / "missing"))
         with pytest.raises(PushFailedError, match="Read-only file system"):
             client.push(str(small), "/system/small")
         assert client.stat(f"{TMP}/missing") == (0, 0, 0)
-    phone = adbutils_on(server, device)
+    phone = adbutils_on(peer_server, shared_phone)
     with pytest.raises(adbutils.AdbError, match="open failed: No such file"):
         phone.sync.read_bytes(f"{TMP}/missing")
     assert phone.sync.stat("/data/local").mode == 0o40751
 
 
-def test_adb_shell_and_adbutils_list_directories(server, device):
-    folder = device.phone.path(f"{TMP}/listed")
+def test_adb_shell_and_adbutils_list_directories(peer_server, shared_phone):
+    folder = shared_phone.phone.path(f"{TMP}/listed")
     folder.mkdir(exist_ok=True)
     (folder / "a").write_text("12345")
-    with adb_shell_on(device) as client:
+    with adb_shell_on(shared_phone) as client:
         found = {entry.filename.decode(): entry.size for entry in client.list(f"{TMP}/listed")}
     assert found.keys() == {".", "..", "a"}
     assert found["a"] == 5
-    names = [entry.path for entry in adbutils_on(server, device).sync.list(f"{TMP}/listed")]
+    names = [entry.path for entry in adbutils_on(peer_server, shared_phone).sync.list(f"{TMP}/listed")]
     assert sorted(names) == [".", "..", "a"]

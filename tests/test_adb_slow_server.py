@@ -8,6 +8,7 @@ import pytest
 from peers.adbd.device import AdbDevice
 from peers.adbd.phone import Phone
 from peers.adbd.server import GOOGLE_ADB, AdbServer
+from peers.answering import answering
 from peers.proxy import Proxy
 
 from devices import DeviceError, TransientDeviceError
@@ -38,29 +39,15 @@ def impatience(monkeypatch):
     monkeypatch.setattr(adb_server, "ANSWER_TIMEOUT_S", 2.0)
 
 
-@contextmanager
 def saying(answer):
     """A port that gives everybody who asks this answer."""
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve():
-        while True:
-            try:
-                client, _ = listener.accept()
-            except OSError:
-                return
-            with client:
-                if client.recv(1000):
-                    client.sendall(answer)
+    def reply(client):
+        with client:
+            if client.recv(1000):
+                client.sendall(answer)
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        listener.close()
+    return answering(reply)
 
 
 @contextmanager

@@ -123,8 +123,8 @@ def test_a_server_over_ssh_that_takes_no_commands_is_told_once(tmp_path, describ
 
 
 @with_sshd
-def test_a_read_only_workdir_over_ssh_is_told_and_what_needs_it_is_not_tried(described, mounted):
-    checks = examined(described(workdir=str(mounted("ro") / "work")))
+def test_a_read_only_workdir_over_ssh_is_told_and_what_needs_it_is_not_tried(described, mounted_tmpfs):
+    checks = examined(described(workdir=str(mounted_tmpfs("ro") / "work")))
     assert checks["write"].ok is False
     assert "Read-only file system" in checks["write"].found
     assert "`workdir`" in checks["write"].advice
@@ -134,8 +134,8 @@ def test_a_read_only_workdir_over_ssh_is_told_and_what_needs_it_is_not_tried(des
 
 
 @with_sshd
-def test_a_noexec_workdir_over_ssh_is_told_with_its_mount(described, mounted):
-    place = mounted("noexec,size=8m")
+def test_a_noexec_workdir_over_ssh_is_told_with_its_mount(described, mounted_tmpfs):
+    place = mounted_tmpfs("noexec,size=8m")
     checks = examined(described(workdir=str(place)))
     assert checks["write"].ok
     assert checks["execute"].ok is False
@@ -144,8 +144,8 @@ def test_a_noexec_workdir_over_ssh_is_told_with_its_mount(described, mounted):
 
 
 @with_sshd
-def test_a_small_disk_over_ssh_is_doubtful_and_a_full_one_fails(described, mounted):
-    place = mounted("size=4m")
+def test_a_small_disk_over_ssh_is_doubtful_and_a_full_one_fails(described, mounted_tmpfs):
+    place = mounted_tmpfs("size=4m")
     space = examined(described(workdir=str(place)))["space"]
     assert space.ok is None
     assert str(place) in space.found

@@ -10,14 +10,14 @@ pytest_plugins = ["peers.doctor_fixtures"]
 
 @with_sshd
 def test_the_doctor_command_prints_a_line_per_step_over_ssh_and_the_advice_below(
-    described, inventory, mounted
+    described, inventory, mounted_tmpfs
 ):
     described("fine")
     done = pocketbench("doctor", "fine", "--device-dir", inventory)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.findall(r"^[✓!–] (\w+)", done.stdout, re.MULTILINE) == STEPS  # noqa: RUF001
     assert "\x1b" not in done.stdout
-    described("broken", workdir=str(mounted("noexec")))
+    described("broken", workdir=str(mounted_tmpfs("noexec")))
     done = pocketbench("doctor", "broken", "--device-dir", inventory)
     assert done.returncode == 1
     assert re.search(r"^✗ execute .*noexec.*\n {15}set `workdir`", done.stdout, re.MULTILINE)

@@ -4,6 +4,7 @@ The folders are tiny and real, the tools are the real ones, in their own environ
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -55,29 +56,57 @@ def test_an_encoder_becomes_a_graph_with_open_sizes_that_computes_what_torch_doe
     assert told.outputs["last_hidden_state"].shape == (*sizes, 32)
     assert told.compared["last_hidden_state"]["max_rel"] < 1e-5
     assert told.compared["last_hidden_state"]["cosine"] > 0.999999
+    assert (told.tokens, told.tokens_drawn) == ("PreTrainedTokenizerFast", False)
     left = sorted(path.name for path in exported.parent.iterdir())
     assert left == ["export.json", "key.json", "model.onnx", "request.json", "tokens.json"]
 
 
-def test_a_folder_is_exported_once_wherever_it_lies(cache, exported, bert):
-    built = len(cache.built)
+def test_a_folder_is_exported_once_wherever_it_lies(export_cache, exported, bert):
+    built = len(export_cache.built)
     (bert / "README.md").write_text("changes nothing")
-    assert export_onnx(cache, bert) == exported
-    assert len(cache.built) == built
+    assert export_onnx(export_cache, bert) == exported
+    assert len(export_cache.built) == built
 
 
-def test_weights_that_transformers_would_make_up_are_refused_with_the_log_and_remembered(cache, bert):
+def test_a_tokenizer_with_code_of_the_folder_is_read_from_its_one_file_without_it(
+    export_cache, exported, bert
+):
+    own = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
+    (bert / "tokenizer_config.json").write_text(json.dumps(own))
+    (bert / "own.py").write_text("raise SystemExit('it ran')\n")
+    graph = export_onnx(export_cache, bert)
+    told = read_export(graph)
+    assert told.tokens.startswith("tokenizer.json alone (")
+    assert not told.tokens_drawn
+    assert graph.with_name("tokens.json").read_text() == exported.with_name("tokens.json").read_text()
+
+
+def test_without_a_tokenizer_that_can_be_read_the_tokens_are_drawn_and_that_is_told(
+    export_cache, bert, caplog
+):
+    (bert / "tokenizer.json").write_text("{")
+    with caplog.at_level(logging.WARNING, "harness"):
+        told = read_export(export_onnx(export_cache, bert))
+    assert told.tokens_drawn
+    assert "tokenizer.json cannot be read" in told.tokens
+    assert str(bert) not in told.tokens
+    assert f"the feed `tokens` of {bert} is no text: it is drawn from the vocabulary" in caplog.text
+
+
+def test_weights_that_transformers_would_make_up_are_refused_with_the_log_and_remembered(export_cache, bert):
     asked = Export(task="fill-mask")
     for _ in range(2):
         with pytest.raises(ConversionError, match="fill-mask what these weights were trained for") as refused:
-            export_onnx(cache, bert, asked)
+            export_onnx(export_cache, bert, asked)
         assert "newly initialized" in refused.value.log
-    (kept,) = (cache.root / "exports").glob("*.failure.json")
+    (kept,) = (export_cache.root / "exports").glob("*.failure.json")
     assert "cls.predictions" in kept.read_text()
 
 
-def test_a_decoder_is_exported_with_its_cache_which_the_graph_gives_back_longer(cache, tiny_folders):
-    told = read_export(export_onnx(cache, tiny_folders / "llama", Export(task="text-generation-with-past")))
+def test_a_decoder_is_exported_with_its_cache_which_the_graph_gives_back_longer(export_cache, tiny_folders):
+    told = read_export(
+        export_onnx(export_cache, tiny_folders / "llama", Export(task="text-generation-with-past"))
+    )
     past = ("batch_size", 2, "past_sequence_length", 8)
     assert told.inputs["past_key_values.1.value"].shape == past
     assert list(told.outputs)[:2] == ["logits", "present.0.key"]
@@ -86,11 +115,11 @@ def test_a_decoder_is_exported_with_its_cache_which_the_graph_gives_back_longer(
 
 
 def test_a_folder_is_a_source_like_a_file_and_its_text_is_the_feed(
-    cache, exported, tiny_folders, export_tools
+    export_cache, exported, tiny_folders, export_tools
 ):
     model = zoo_model(tiny_folders / "bert", TOKENS, constants={"attention_mask": 1, "token_type_ids": 0})
-    prepared = prepare(cache, model, tiny_folders)
-    feed = prepare_feed(cache, model, prepared, tiny_folders)
+    prepared = prepare(export_cache, model, tiny_folders)
+    feed = prepare_feed(export_cache, model, prepared, tiny_folders)
 
     ids = np.load(feed.path / feed.files[0])
     assert ids.tolist() == [json.loads((exported.parent / "tokens.json").read_text())[:16]]
@@ -105,31 +134,31 @@ def test_a_folder_is_a_source_like_a_file_and_its_text_is_the_feed(
     assert np.allclose(*outputs, atol=1e-5), "a mask of ones is as long as the tokens, though it is not fed"
 
 
-def test_inputs_that_the_zoo_leaves_out_are_told_with_their_open_sizes(cache, exported, tiny_folders):
+def test_inputs_that_the_zoo_leaves_out_are_told_with_their_open_sizes(export_cache, exported, tiny_folders):
     model = zoo_model(tiny_folders / "bert", TOKENS)
     with pytest.raises(
         ConversionError, match=r"attention_mask' is given neither a shape nor a value"
     ) as told:
-        prepare(cache, model, tiny_folders)
+        prepare(export_cache, model, tiny_folders)
     assert "attention_mask int64 [batch_size, sequence_length]" in str(told.value)
 
 
-def test_truncated_weights_are_told_before_torch_is_asked(cache, bert):
+def test_truncated_weights_are_told_before_torch_is_asked(export_cache, bert):
     weights = bert / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:50_000])
     with pytest.raises(PocketbenchError, match=r"model\.safetensors") as refused:
-        export_onnx(cache, bert)
+        export_onnx(export_cache, bert)
     assert not isinstance(refused.value, ConversionError)
 
 
-def test_a_git_lfs_pointer_is_told_as_such(cache, bert):
+def test_a_git_lfs_pointer_is_told_as_such(export_cache, bert):
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 101624\n"
     (bert / "model.safetensors").write_text(pointer)
     with pytest.raises(PocketbenchError, match=r"model\.safetensors .*lfs"):
-        export_onnx(cache, bert)
+        export_onnx(export_cache, bert)
 
 
-def test_a_missing_shard_is_named(cache, export_tools, bert):
+def test_a_missing_shard_is_named(export_cache, export_tools, bert):
     first = run_in(export_tools, IN_TWO_FILES, bert / "model.safetensors", bert).split()
     (bert / "model.safetensors").unlink()
     (bert / "model-00002-of-00002.safetensors").unlink()
@@ -138,7 +167,7 @@ def test_a_missing_shard_is_named(cache, export_tools, bert):
     index = {"metadata": {"total_size": 1}, "weight_map": files}
     (bert / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(PocketbenchError, match=r"model-00002-of-00002\.safetensors"):
-        export_onnx(cache, bert)
+        export_onnx(export_cache, bert)
 
 
 @pytest.mark.parametrize(
@@ -150,24 +179,24 @@ def test_a_missing_shard_is_named(cache, export_tools, bert):
         ({"architectures": ["T5ForConditionalGeneration"]}, UnsupportedError, "becomes several graphs"),
     ],
 )
-def test_a_configuration_that_cannot_be_exported_is_told_why(cache, bert, entries, error, told):
+def test_a_configuration_that_cannot_be_exported_is_told_why(export_cache, bert, entries, error, told):
     changed(bert, **entries)
     with pytest.raises(error, match=told):
-        export_onnx(cache, bert)
+        export_onnx(export_cache, bert)
 
 
-def test_a_task_that_is_not_known_is_told_with_the_nearest(cache, bert):
+def test_a_task_that_is_not_known_is_told_with_the_nearest(export_cache, bert):
     with pytest.raises(UnknownNameError, match="Did you mean feature-extraction"):
-        export_onnx(cache, bert, Export(task="feature-extractions"))
+        export_onnx(export_cache, bert, Export(task="feature-extractions"))
 
 
-def test_folders_without_configuration_or_weights_are_told(cache, bert):
+def test_folders_without_configuration_or_weights_are_told(export_cache, bert):
     (bert / "model.safetensors").unlink()
     with pytest.raises(PocketbenchError, match="holds no weights"):
-        export_onnx(cache, bert)
+        export_onnx(export_cache, bert)
     (bert / "config.json").unlink()
     with pytest.raises(PocketbenchError, match=r"has no config\.json"):
-        export_onnx(cache, bert)
+        export_onnx(export_cache, bert)
 
 
 def test_a_disk_without_room_is_told_before_anything_is_written(tiny_folders, tmp_path):
@@ -194,13 +223,14 @@ def test_the_environment_has_torch_for_processors_only(export_tools):
     assert not any(name.startswith(("nvidia", "triton")) for name in found)
 
 
-def test_the_command_prints_the_inputs_as_the_zoo_wants_them(cache, exported, tiny_folders):
+def test_the_command_prints_the_inputs_as_the_zoo_wants_them(export_cache, exported, tiny_folders):
     start = "from harness.cli import main; main()"
     command = [sys.executable, "-c", start, "models", "export", tiny_folders / "bert"]
-    env = {**os.environ, "POCKETBENCH_CACHE": str(cache.root), "COLUMNS": "120"}
+    env = {**os.environ, "POCKETBENCH_CACHE": str(export_cache.root), "COLUMNS": "120"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"BertModel for feature-extraction: {exported}" in done.stdout
+    assert "tokens of the feed: PreTrainedTokenizerFast\n" in done.stdout
     assert '{ name = "token_type_ids", shape = [1, 64], dtype = "int64" },' in done.stdout
 
 

@@ -74,59 +74,59 @@ def own(export_tools, tmp_path):
     return make
 
 
-def test_code_of_the_folder_does_not_run_without_the_flag_and_is_named(cache, own):
+def test_code_of_the_folder_does_not_run_without_the_flag_and_is_named(export_cache, own):
     folder = own("raise SystemExit('it ran')")
     with pytest.raises(
         UnsupportedError, match=r"configuration_own\.py, modeling_own\.py\. Read them"
     ) as refused:
-        export_onnx(cache, folder)
+        export_onnx(export_cache, folder)
     assert "trust_remote_code = true" in str(refused.value)
     assert not (folder / "__pycache__").exists()
 
 
 def test_code_that_is_trusted_runs_after_a_warning_that_names_it_offline_and_leaves_nothing(
-    cache, own, caplog
+    export_cache, own, caplog
 ):
     folder = own()
     before = sorted(folder.iterdir())
     with caplog.at_level(logging.WARNING, "harness"):
-        graph = export_onnx(cache, folder, TRUSTED)
+        graph = export_onnx(export_cache, folder, TRUSTED)
     assert f"exporting {folder} runs configuration_own.py, modeling_own.py of it" in caplog.text
     assert list(read_export(graph).inputs) == ["input_ids", "attention_mask"]
     assert sorted(folder.iterdir()) == before
     assert not (graph.parent / "home").exists()
 
 
-def test_a_graph_that_computes_something_else_than_torch_is_refused_with_the_figures(cache, own):
+def test_a_graph_that_computes_something_else_than_torch_is_refused_with_the_figures(export_cache, own):
     folder = own("hidden = -hidden if input_ids.shape[1] > 12 else hidden")
     with pytest.raises(
         ConversionError, match="computes something else than torch: last_hidden_state"
     ) as refused:
-        export_onnx(cache, folder, TRUSTED)
+        export_onnx(export_cache, folder, TRUSTED)
     assert "max_rel 2 (limit 0.001) and cosine -1.0" in str(refused.value)
     assert "offline: 1 home: /" in refused.value.log
 
 
-def test_an_export_that_hangs_is_ended_and_not_remembered(cache, own):
+def test_an_export_that_hangs_is_ended_and_not_remembered(export_cache, own):
     folder = own()
     with (folder / "configuration_own.py").open("a") as code:
         code.write("import time\ntime.sleep(3600)\n")
-    kept = len(list((cache.root / "exports").iterdir()))
+    kept = len(list((export_cache.root / "exports").iterdir()))
     with pytest.raises(ConversionTimeoutError, match="exporting did not finish within 3 s and was ended"):
-        export_onnx(cache, folder, TRUSTED, timeout_s=3)
-    left = [path for path in (cache.root / "exports").iterdir() if path.suffix != ".lock"]
+        export_onnx(export_cache, folder, TRUSTED, timeout_s=3)
+    left = [path for path in (export_cache.root / "exports").iterdir() if path.suffix != ".lock"]
     assert len(left) <= kept
 
 
-def test_a_missing_file_of_code_is_named_with_who_needs_it(cache, own):
+def test_a_missing_file_of_code_is_named_with_who_needs_it(export_cache, own):
     folder = own()
     (folder / "configuration_own.py").unlink()
     with pytest.raises(PocketbenchError, match=r"has no configuration_own\.py, which .* needs"):
-        export_onnx(cache, folder, TRUSTED)
+        export_onnx(export_cache, folder, TRUSTED)
 
 
-def test_code_of_another_repository_is_named(cache, own):
+def test_code_of_another_repository_is_named(export_cache, own):
     folder = own()
     changed(folder, auto_map={"AutoModel": "somebody/else--modeling_own.OwnModel"})
     with pytest.raises(PocketbenchError, match="code of the repository somebody/else"):
-        export_onnx(cache, folder, TRUSTED)
+        export_onnx(export_cache, folder, TRUSTED)

@@ -99,8 +99,8 @@ def test_both_compute_bit_for_bit_what_they_are_written_as(export_tools, tiny_fo
     assert [float(line) for line in printed.splitlines()] == [0.0, 0.0]
 
 
-def test_chatglm_is_exported_without_the_code_that_it_names(cache, packed):
-    told = read_export(export_onnx(cache, packed / "chatglm", Export(task="text-generation")))
+def test_chatglm_is_exported_without_the_code_that_it_names(export_cache, packed):
+    told = read_export(export_onnx(export_cache, packed / "chatglm", Export(task="text-generation")))
     assert (told.model_type, told.class_name) == ("glm", "GlmForCausalLM")
     assert told.compared["logits"]["max_rel"] < 1e-5
 
@@ -112,8 +112,10 @@ def test_chatglm_is_exported_without_the_code_that_it_names(cache, packed):
         ("chatglm", {"rmsnorm": False}, "config.json says rmsnorm = False; ChatGLM2 or ChatGLM3 has True"),
     ],
 )
-def test_another_architecture_of_the_same_name_is_refused(cache, packed, tmp_path, name, entries, told):
+def test_another_architecture_of_the_same_name_is_refused(
+    export_cache, packed, tmp_path, name, entries, told
+):
     folder = shutil.copytree(packed / name, tmp_path / name)
     changed(folder, **entries)
     with pytest.raises(ConversionError, match=told):
-        export_onnx(cache, folder, Export(task="text-generation"))
+        export_onnx(export_cache, folder, Export(task="text-generation"))

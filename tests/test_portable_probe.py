@@ -10,6 +10,7 @@ import pytest
 from peers.adbd.device import AdbDevice
 from peers.adbd.phone import Phone
 from peers.adbd.server import GOOGLE_ADB, AdbServer
+from peers.smallest import smallest_model, smallest_ready
 
 from devices.base import Completed, DeviceError
 from devices.inventory import find_device
@@ -20,16 +21,12 @@ from harness.cache import Cache
 from harness.errors import UnsupportedError
 from harness.launch import Staged
 from harness.measure import Setting, blank_measurement, measure
-from harness.models.zoo import load_zoo
-from harness.preparation import make_ready
 from harness.probe import Probes, explained
-from harness.runtimes import RUNTIMES
 from harness.schedule import EFFORTS
-from harness.spec import BundleInfo, Case, Job
+from harness.spec import BundleInfo, Job
 
 PROJECT = Path(__file__).parent.parent
 SOURCE = PROJECT / "tests/data/seccomp/forbidding.c"
-ZOO = PROJECT / "suites/zoo.toml"
 INFO = BundleInfo(
     key="k",
     kind="portable",
@@ -197,21 +194,13 @@ def test_a_device_that_lost_the_bundle_is_no_verdict_on_the_bundle(device):
 
 @pytest.fixture(scope="module")
 def model():
-    return load_zoo(ZOO)["ppocr_cls"]
+    return smallest_model()
 
 
 @pytest.fixture(scope="module")
-def ready(model):
+def ready():
     """The smallest model for onnxruntime on this machine, its bundle taken for a portable one."""
-    runtime = RUNTIMES["onnxruntime"]
-    case = Case(
-        model=model.name,
-        runtime=runtime.name,
-        runtime_version=runtime.default_version,
-        precision="fp32",
-        threads=1,
-    )
-    made = make_ready(Cache(), model, ZOO.parent, case)
+    made = smallest_ready()
     info = msgspec.structs.replace(made.bundle.info, kind="portable")
     return msgspec.structs.replace(made, bundle=msgspec.structs.replace(made.bundle, info=info))
 

@@ -9,6 +9,7 @@ from peers.sshd import Sshd
 
 from devices.base import CommandTimeoutError, TransientDeviceError
 from devices.remote import commands
+from devices.remote.command_script import OWNER
 
 pytest_plugins = ["peers.command_fixtures", "peers.shell_fixtures"]
 pytestmark = [
@@ -31,8 +32,8 @@ def test_the_death_of_its_whole_group_is_told_as_death(run):
 
 
 @pytest.mark.parametrize("script", ["sleep 30", "exec >/dev/null 2>&1; sleep 30"])
-def test_a_dropped_connection_is_transient_and_no_death(run, server, script):
-    threading.Timer(0.5, server.drop_sessions).start()
+def test_a_dropped_connection_is_transient_and_no_death(run, command_sshd, script):
+    threading.Timer(0.5, command_sshd.drop_sessions).start()
     assert "is lost" in run.error("sh", "-c", script, kind=TransientDeviceError)
     run.connection.connect()
     commands.sweep(run.shell, "tests")
@@ -85,7 +86,7 @@ def test_an_interrupt_here_ends_the_command_there(run, tmp_path, monkeypatch):
 
 
 def test_a_sweep_ends_only_what_belongs_to_its_owner(run, tmp_path):
-    bystander = subprocess.Popen(["sleep", "300"], env={commands.OWNER: "others.x"})
+    bystander = subprocess.Popen(["sleep", "300"], env={OWNER: "others.x"})
     try:
         commands.sweep(run.shell, "tests")
         assert bystander.poll() is None

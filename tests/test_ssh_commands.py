@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from peers.sshd import Sshd
 
-from devices.remote import commands
+from devices.remote.command_script import OWNER
 
 pytest_plugins = ["peers.command_fixtures", "peers.shell_fixtures"]
 pytestmark = [
@@ -67,11 +67,11 @@ def test_a_word_arrives_as_it_is(run, word):
     assert run("sh", "-c", 'printf %s "$WORD"', env={"WORD": word}).stdout == os.fsencode(word)
 
 
-def test_the_environment_is_clean(run, server):
+def test_the_environment_is_clean(run, command_sshd):
     lines = run("env", env={"MINE": "yes"}).stdout.decode().splitlines()
     said = dict(line.split("=", 1) for line in lines)
-    assert set(said) == {"PATH", "HOME", "LANG", "TMPDIR", "MINE", commands.OWNER}
-    assert (said["HOME"], said["MINE"]) == (str(server.folder), "yes")
+    assert set(said) == {"PATH", "HOME", "LANG", "TMPDIR", "MINE", OWNER}
+    assert (said["HOME"], said["MINE"]) == (str(command_sshd.folder), "yes")
 
 
 def test_what_the_caller_sets_comes_before_what_is_inherited(run, tmp_path):

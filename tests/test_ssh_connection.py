@@ -6,9 +6,9 @@ import signal
 import socket
 import threading
 import time
-from contextlib import contextmanager
 
 import pytest
+from peers.answering import answering
 from peers.processes import open_descriptors
 from peers.ssh_connections import connected, connection_to, refusal
 from peers.sshd import Sshd, free_port, make_key
@@ -48,31 +48,6 @@ def test_a_closed_port_is_transient(sshd):
     assert "is sshd running" in told
 
 
-@contextmanager
-def service(answer):
-    """A port that does `answer(connection)` with whoever comes, and keeps the connection open."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        kept = []
-
-        def serve():
-            try:
-                while True:
-                    kept.append(listener.accept()[0])
-                    answer(kept[-1])
-            except OSError:
-                return
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
-            for one in kept:
-                one.close()
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -86,7 +61,7 @@ def service(answer):
 )
 def test_a_service_that_is_not_ssh_is_transient_and_told(sshd, monkeypatch, answer):
     monkeypatch.setattr(login, "CONNECT_TIMEOUT_S", 0.5)
-    with service(answer) as port:
+    with answering(answer) as port:
         told = refusal(sshd.destination(port=port), kind=TransientDeviceError)
     assert f"127.0.0.1:{port} answers, but not as an SSH server should (" in told
     gc.collect()

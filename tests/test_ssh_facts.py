@@ -24,17 +24,17 @@ pytestmark = pytest.mark.skipif(bool(Sshd.missing()), reason=Sshd.missing() or "
 SHELLS = [["dash"], ["bash", "--posix"], ["busybox", "sh"], ["mksh"], ["ksh93"], ["yash"]]
 
 
-def test_facts_over_ssh_are_those_of_the_local_driver_in_one_round_trip(noisy_shell, transport):
+def test_facts_over_ssh_are_those_of_the_local_driver_in_one_round_trip(noisy_shell, counted_transport):
     facts = read_facts(noisy_shell, driver="local")
-    assert transport.calls == 1
+    assert counted_transport.calls == 1
     here = LocalDevice("here").facts()
     assert facts.bits == 64
     assert msgspec.structs.replace(facts, interpreters=(), python=here.python, bits=here.bits) == here
 
 
-def test_telemetry_over_ssh_is_that_of_the_local_driver_in_one_round_trip(noisy_shell, transport):
+def test_telemetry_over_ssh_is_that_of_the_local_driver_in_one_round_trip(noisy_shell, counted_transport):
     telemetry = read_telemetry(noisy_shell)
-    assert transport.calls == 1
+    assert counted_transport.calls == 1
     here = LocalDevice("here").telemetry()
     changing = {"at", "load_average", "memory_available_bytes", "frequencies_khz", "temperatures_celsius"}
     for field in set(telemetry.__struct_fields__) - changing:
@@ -102,10 +102,12 @@ def test_no_answer_over_ssh_makes_a_reading_an_error(noise, name):
     parse_records(noise, "MARK")
 
 
-def test_vcgencmd_over_ssh_is_asked_when_the_kernel_does_not_tell(noisy_shell, transport, program, tmp_path):
+def test_vcgencmd_over_ssh_is_asked_when_the_kernel_does_not_tell(
+    noisy_shell, counted_transport, program, tmp_path
+):
     program("vcgencmd", 'echo "throttled=0x50005"')
     telemetry = read_telemetry(noisy_shell, root=str(tmp_path))
-    assert transport.calls == 1
+    assert counted_transport.calls == 1
     assert telemetry.throttled is True
     assert telemetry.throttle_flags == (
         "under_voltage",

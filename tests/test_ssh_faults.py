@@ -8,21 +8,18 @@ from pathlib import Path
 import msgspec
 import pytest
 from peers.proxy import Proxy
+from peers.smallest import smallest_model, smallest_ready
 from peers.ssh_devices import device_on, tmpfs
 from peers.sshd import Sshd, descendants
 
 from harness.cache import Cache
 from harness.measure import Setting, blank_measurement, measure
-from harness.models.zoo import load_zoo
 from harness.platforms import platform_of
-from harness.preparation import make_ready
-from harness.runtimes import RUNTIMES
 from harness.schedule import EFFORTS
-from harness.spec import Case, TimingPlan
+from harness.spec import TimingPlan
 
 pytest_plugins = ["peers.shell_fixtures"]
 
-ZOO = Path(__file__).parent.parent / "suites" / "zoo.toml"
 QUICK = EFFORTS["quick"]
 SLOW = msgspec.structs.replace(QUICK, timing=TimingPlan(target_s=4.0, max_iterations=10**6))
 """Long enough for something to happen to a launch."""
@@ -33,11 +30,11 @@ MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
 
 @pytest.fixture(scope="module")
 def model():
-    return load_zoo(ZOO)["ppocr_cls"]
+    return smallest_model()
 
 
 @pytest.fixture(scope="module")
-def ready(model, tmp_path_factory):
+def ready(tmp_path_factory):
     """The smallest model for onnxruntime, for what the server's machine is over SSH."""
     if Sshd.missing():
         pytest.skip(Sshd.missing())
@@ -46,15 +43,7 @@ def ready(model, tmp_path_factory):
         device = device_on(server, folder / "work")
         platform = platform_of(device.facts())
         device.close()
-    runtime = RUNTIMES["onnxruntime"]
-    case = Case(
-        model=model.name,
-        runtime=runtime.name,
-        runtime_version=runtime.default_version,
-        precision="fp32",
-        threads=1,
-    )
-    return make_ready(Cache(), model, ZOO.parent, case, platform)
+    return smallest_ready(platform)
 
 
 @pytest.fixture

@@ -55,13 +55,15 @@ def governor(noisy_shell, cpus, state):
     return Governor(noisy_shell, str(state), "performance", root=str(cpus))
 
 
-def test_a_governor_is_set_over_ssh_and_put_back_in_one_round_trip_each(governor, cpus, state, transport):
+def test_a_governor_is_set_over_ssh_and_put_back_in_one_round_trip_each(
+    governor, cpus, state, counted_transport
+):
     assert governor.set() is None
     assert governors(cpus) == ["performance"] * 3
-    assert transport.calls == 1
+    assert counted_transport.calls == 1
     assert governor.put_back() is None
     assert governors(cpus) == BEFORE
-    assert transport.calls == 2
+    assert counted_transport.calls == 2
     assert not state.exists()
     assert governor.put_back() is None
 

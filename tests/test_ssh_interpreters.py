@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from peers.sshd import Sshd
 
-from devices.remote import snapshot
+from devices.remote import snapshot_scripts
 from devices.remote.snapshot import read_facts
 
 pytest_plugins = ["peers.noisy_fixtures"]
@@ -59,7 +59,7 @@ def test_a_virtual_environment_over_ssh_is_told_as_what_it_was_made_from(noisy_s
 
 
 def test_an_interpreter_that_hangs_over_ssh_is_left_out(noisy_shell, program, monkeypatch):
-    monkeypatch.setattr(snapshot, "PYTHON_TIMEOUT_S", 1)
+    monkeypatch.setattr(snapshot_scripts, "PYTHON_TIMEOUT_S", 1)
     program("python3.14", "exec sleep 600")
     assert read_facts(noisy_shell, driver="ssh").interpreters
 

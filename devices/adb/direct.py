@@ -47,7 +47,7 @@ class AdbDirectConnection(AdbTransport):
     @property
     def connected(self) -> bool:
         """Whether the connection stands, as far as is known."""
-        return self._connected and self._link is not None and self._link.stands
+        return self._connected and self._is_there()
 
     def connect(self) -> None:
         """Connect and prove who we are; raises DeviceError, TransientDeviceError, TlsWantedError."""
@@ -76,6 +76,9 @@ class AdbDirectConnection(AdbTransport):
         if self._link is None:
             raise StreamLostError("it was not reached")
         return self._link.open(service)
+
+    def _is_there(self) -> bool:
+        return self._link is not None and self._link.stands
 
     def _reach(self) -> tuple[str, Pipe]:
         place = host_and_port(self._wanted)

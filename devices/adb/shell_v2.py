@@ -48,6 +48,12 @@ class ShellStream:
         """Let the command see the end of its input, and its output go, until the exit code came."""
         return self.talk((), lambda _kind, _data: None, deadline=deadline)
 
+    def has_ended(self) -> bool:
+        """Whether the exit code is among what has come; the rest of that goes. Raises StreamLostError."""
+        if self.exit_code is None:
+            self._read(lambda _kind, _data: None)
+        return self.exit_code is not None
+
     def _exchange(
         self,
         unsent: Outgoing,

@@ -1,6 +1,7 @@
 """What every way to a phone does alike: commands over its streams, and what is told when they end badly."""
 
 import os
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,7 @@ class AdbTransport(ABC):
         self.address = address
         self._connected = False
         self._held: list[HeldStream] = []
+        self._judging = threading.Lock()
 
     @property
     def connected(self) -> bool:
@@ -64,6 +66,10 @@ class AdbTransport(ABC):
     @abstractmethod
     def _open_service(self, service: bytes) -> Stream:
         """A stream to a service; raises StreamLostError, CommandRefusedError."""
+
+    @abstractmethod
+    def _is_there(self) -> bool:
+        """Whether the device can still be reached, as far as is known; never raises."""
 
     def close(self) -> None:
         """Let go of the device; never raises."""
@@ -87,7 +93,7 @@ class AdbTransport(ABC):
                 raise NotFinishedError(b"".join(out), b"".join(err))
             return Finished(exit_code=shell.exit_code, stdout=b"".join(out), stderr=b"".join(err))
         except StreamLostError as error:
-            raise self._lost(str(error)) from error
+            raise self._cut(str(error)) from error
         finally:
             stream.close()
 
@@ -106,7 +112,7 @@ class AdbTransport(ABC):
             in_time = shell.talk_open(take, deadline=deadline, until=lambda: until in printed)
         except StreamLostError as error:
             stream.close()
-            raise self._lost(str(error)) from error
+            raise self._cut(str(error)) from error
         except BaseException:
             stream.close()
             raise
@@ -143,7 +149,7 @@ class AdbTransport(ABC):
                 f"{self.device}: {remote} did not go through within {timeout_s:g} s; is the line that slow?"
             ) from None
         except StreamLostError as error:
-            raise self._lost(str(error)) from error
+            raise self._cut(str(error)) from error
         finally:
             stream.close()
 
@@ -196,6 +202,17 @@ class AdbTransport(ABC):
                 f"{self.device}: {self.address} is still starting Android: wait until it is up"
             )
 
+    def _cut(self, reason: str) -> TransientDeviceError:
+        """The error for a stream that ended too early, alone or with all the others."""
+        with self._judging:
+            # A server may have reached the phone again meanwhile; what was held there has ended then.
+            if not (self.connected and self._is_there()) or any(held.was_lost() for held in self._held):
+                return self._lost(reason)
+        return TransientDeviceError(
+            f"{self.device}: {self.address} broke a command off ({reason}), and is still there: was the "
+            "command's shell killed?"
+        )
+
     def _lost(self, reason: str) -> TransientDeviceError:
         self._connected = False
         return TransientDeviceError(
@@ -210,6 +227,15 @@ class HeldStream:
         self._stream = stream
         self._shell = shell
         self._is_open = True
+
+    def was_lost(self) -> bool:
+        """Whether it has ended without having been let go."""
+        if not self._is_open:
+            return False
+        try:
+            return self._shell.has_ended()
+        except StreamLostError:
+            return True
 
     def close(self) -> None:
         """Let the command see the end of its input, and wait a moment for its end."""

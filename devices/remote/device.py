@@ -12,6 +12,7 @@ from devices.driver import Driver
 from devices.facts import Facts
 from devices.lock import DeviceLock
 from devices.remote import commands, files, snapshot
+from devices.remote.command_script import Command
 from devices.remote.governor import Governor
 from devices.remote.kept import SUFFIX, KeptSettings, MakeKept
 from devices.remote.line import Line
@@ -23,6 +24,7 @@ from devices.remote.transport import Transport
 from devices.remote.work import work
 from devices.remote.workdir import prepare_workdir
 from devices.telemetry import Telemetry
+from devices.wording import cpu_list
 
 CLOSING_PATIENCE_S = 15.0
 """How long a device that is away is waited for to put back what was set; Google's adb needs ten to notice."""
@@ -84,7 +86,7 @@ class RemoteDevice(Driver):
     def open(self) -> None:
         """Reach the device, make its work directory, take its lock; raises DeviceError."""
         if self._opened:
-            raise DeviceError(f"{self.name}: is open already")
+            raise self._open_already()
         self.reach()
         try:
             self._check_cpus()
@@ -180,8 +182,7 @@ class RemoteDevice(Driver):
         """Delete a file or tree; one that is not there is no error. Raises DeviceError."""
         self._check_open()
         path = posixpath.normpath(self._path(remote))
-        if posixpath.commonpath([self.workdir, path]) == path and path != self.workdir:
-            raise DeviceError(f"{self.name}: will not remove {path}: the work directory lies in it")
+        self._check_removable(path)
         self.shell.checked(f"rm -rf {quote(path)}", attempted=f"remove {path}")
 
     def facts(self) -> Facts:
@@ -209,9 +210,9 @@ class RemoteDevice(Driver):
     def _path(self, remote: str) -> str:
         return remote if remote.startswith("/") else f"{self.workdir}/{remote}".rstrip("/")
 
-    def _command(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> commands.Command:
+    def _command(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Command:
         self._check_command(argv, env)
-        return commands.Command(
+        return Command(
             argv=argv,
             cwd=self._path(cwd),
             env=env,
@@ -221,22 +222,19 @@ class RemoteDevice(Driver):
 
     def _check_open(self) -> None:
         if not self._opened:
-            raise DeviceError(f"{self.name}: is not open; use it inside `with device:`")
+            raise self._not_open()
         self.reach()
 
     def _check_cpus(self) -> None:
         if self.cpus is None:
             return
         present = {core for cluster in self.facts().clusters for core in cluster.cores}
-        if present and not present.issuperset(self.cpus):
-            raise DeviceError(
-                f"{self.name}: cannot pin to CPUs {_listed(self.cpus)}: the device has {_listed(present)}; "
-                "correct `cpus` in the device's file"
-            )
+        if present:
+            self._check_pinnable(present, "the device has")
         asked = self.shell.call("command -v taskset", attempted="look for taskset")
         if asked.exit_code != 0:
             raise DeviceError(
-                f"{self.name}: cannot pin to CPUs {_listed(self.cpus)}: it has no taskset; install "
+                f"{self.name}: cannot pin to CPUs {cpu_list(self.cpus)}: it has no taskset; install "
                 "util-linux there, or remove `cpus` from the device's file"
             )
 
@@ -291,7 +289,3 @@ class RemoteDevice(Driver):
             _log.warning("%s: its %s are left to the other session: %s", self.name, names, error)
         except DeviceError as error:
             _log.warning("%s: its %s could not be put back: %s", self.name, names, error)
-
-
-def _listed(cpus: Sequence[int] | set[int]) -> str:
-    return ",".join(map(str, sorted(cpus)))

@@ -1,4 +1,4 @@
-"""What every way of sending shares: the pieces of scripts, one big file with resume, and what went wrong.
+"""What every way of sending shares: the pieces of scripts, the count of what is done, and what went wrong.
 
 Hashes are made there by whatever the device has. Where a script fails it prints `df`, so that "no space left"
 can be told with the numbers.
@@ -8,11 +8,11 @@ import errno
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from devices.base import Completed, DeviceError, Progress
-from devices.remote.shell import Shell, complaint, quoted_path
+from devices.remote.shell import complaint
+from devices.wording import mib
 
 LARGE_BYTES = 8 << 20
 """From here on a file goes alone, and goes on where it was interrupted."""
@@ -86,74 +86,16 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def content(path: Path, size: int, tally: Tally, *, offset: int = 0) -> Iterator[bytes]:
-    """A file's bytes from `offset`: exactly up to `size`, or OSError as it changed meanwhile."""
-    done = offset
+def content(path: Path, size: int, tally: Tally) -> Iterator[bytes]:
+    """A file's bytes: exactly `size`, or OSError as it changed meanwhile."""
+    done = 0
     with path.open("rb") as stream:
-        stream.seek(offset)
         while chunk := stream.read(min(_CHUNK_BYTES, size - done)):
             done += len(chunk)
             yield chunk
             tally.add(len(chunk))
     if done != size:
         raise OSError(errno.EBUSY, "changed while it was sent", str(path))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LargeFile:
-    """One big file on its way: it grows as `partial`, is checked, and renamed to `target`.
-
-    `mode` is for chmod; empty leaves it to the device. `durable`: on the disk before it is renamed.
-    """
-
-    local: Path
-    size: int
-    sha256: str
-    partial: str
-    target: str
-    mode: str = ""
-    durable: bool = False
-
-
-def send_large(shell: Shell, file: LargeFile, *, offset: int, attempted: str, tally: Tally) -> None:
-    """Send what is missing of a file of which `offset` bytes are there.
-
-    A dropped connection leaves the partial file for the next time. One with other content than ours is
-    thrown away, and the file sent anew, once. Raises DeviceError, TransientDeviceError, OSError for the
-    local file.
-    """
-    offset = offset if offset <= file.size else 0
-    tally.skip(offset)
-    done = shell.call(
-        _large_script(file, offset),
-        attempted=attempted,
-        stdin=content(file.local, file.size, tally, offset=offset),
-        timeout_s=transfer_timeout_s(file.size - offset),
-    )
-    if done.exit_code == DIFFERS and offset:
-        tally.restart()
-        send_large(shell, file, offset=0, attempted=attempted, tally=tally)
-    elif done.exit_code != 0:
-        raise explained(shell.device, attempted, done, needed=file.size - offset)
-
-
-def _large_script(file: LargeFile, offset: int) -> str:
-    # Only what cannot be continued is removed: the end of the connection looks like the end of the file.
-    # What an archive left half there has the archive's mode, which only root writes through.
-    going_on = f'[ "$(bytes)" = {offset} ] && chmod u+w "$p" || fail {DIFFERS}'
-    begun = going_on if offset else 'rm -f "$p"'
-    return f"""{PROLOGUE}p={quoted_path(file.partial)}; t={quoted_path(file.target)}
-bytes() {{ set -- $(ls -ln "$p"); echo "$5"; }}
-fail() {{ rm -f "$p"; df -Pk "${{p%/*}}"; exit $1; }}
-{begun}
-cat >>"$p" || fail 1
-[ "$(bytes)" = {file.size} ] || exit {INCOMPLETE}
-{HASH_LARGE}
-s=$($h <"$p") || fail 1
-[ "${{s%% *}}" = {file.sha256} ] || fail {DIFFERS}
-{f'chmod {file.mode} "$p" || fail 1' if file.mode else ":"}
-{"sync" if file.durable else ":"}
-mv -f "$p" "$t" || fail 1"""
 
 
 def explained(device: str, attempted: str, done: Completed, *, needed: int) -> DeviceError:
@@ -191,8 +133,3 @@ def free_space(df: bytes) -> tuple[int | None, str]:
         if found := _DF_LINE.search(line):
             return max(0, int(found[3])) * 1024, found[4].decode(errors="replace")
     return None, ""
-
-
-def mib(size: int) -> str:
-    """A size as messages tell it."""
-    return f"{size / 2**20:.1f} MiB"

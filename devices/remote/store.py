@@ -25,18 +25,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devices.base import DeviceError, Progress, TransientDeviceError
-from devices.remote import archive, staging, stored
+from devices.remote import archive, large_file, staging, stored
 from devices.remote.sending import (
-    LargeFile,
     Tally,
     explained,
     file_sha256,
-    mib,
     no_space,
-    send_large,
     transfer_timeout_s,
 )
 from devices.remote.shell import Shell, new_token
+from devices.wording import mib
 
 IN_USE = 6
 """Trees that stay whatever else is staged: two versions that are alternated have two bundles, two artifacts,
@@ -190,16 +188,16 @@ class Store:
     def _go_on(
         self, name: str, entry: archive.Entry, listing: stored.Listing, attempted: str, tally: Tally
     ) -> None:
-        file = LargeFile(
+        file = large_file.LargeFile(
             local=entry.path,
             size=entry.size,
-            sha256=name[:64],
             partial=f"{listing.root}/part/{name}",
             target=f"{listing.root}/blobs/{name}",
+            sha256=name[:64],
             mode=f"{staging.mode_of(entry):o}",
             durable=True,
         )
-        send_large(self._shell, file, offset=listing.partials[name], attempted=attempted, tally=tally)
+        large_file.send(self._shell, file, offset=listing.partials[name], attempted=attempted, tally=tally)
 
     def _send_rest(self, key: str, plan: staging.Plan, root: str, attempted: str, tally: Tally) -> None:
         """One stream: the blobs of which nothing is there yet, and the tree itself."""

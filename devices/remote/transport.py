@@ -85,7 +85,8 @@ class Transport(Protocol):
         """Run a line for the device's shell to its end; `sink` takes stdout as it comes.
 
         Raises NotFinishedError after `timeout_s` without the command's end; it then still runs. Raises
-        TransientDeviceError when the connection is lost, or moves no byte for too long.
+        TransientDeviceError when the connection is lost, or moves no byte for too long, and when the command
+        alone was broken off, on a connection that then still is `connected`.
         """
         ...
 

@@ -19,6 +19,7 @@ from devices.base import (
     TransientDeviceError,
 )
 from devices.remote import commands, files
+from devices.remote.command_script import Command
 from devices.remote.shell import Shell, quote, quoted_path
 from devices.remote.transport import Sink
 
@@ -27,7 +28,7 @@ LINE_BYTES = 32 * 1024
 
 
 def work(
-    shell: Shell, command: commands.Command, texts: Mapping[str, str], *, local: Path, timeout_s: float
+    shell: Shell, command: Command, texts: Mapping[str, str], *, local: Path, timeout_s: float
 ) -> Completed:
     """Run `command` in its `cwd`, made with `texts` in it; the folder becomes `local` and goes from there.
 
@@ -49,7 +50,7 @@ def work(
     return ran.command
 
 
-def _run(shell: Shell, command: commands.Command, texts: Mapping[str, str], timeout_s: float) -> commands.Ran:
+def _run(shell: Shell, command: Command, texts: Mapping[str, str], timeout_s: float) -> commands.Ran:
     words = (*texts.values(), *command.argv, *command.env.values())
     if sum(len(os.fsencode(quote(quote(word)))) for word in words) <= LINE_BYTES:
         prepared = replace(command, before=_prepare(command.cwd, texts))

@@ -18,6 +18,9 @@ KEEPALIVE_S = 5.0
 SILENCE_S = 30.0
 """After so long without any sign of life the connection counts as lost."""
 
+ROOM_TIMEOUT_S = 2.0
+"""How long a server that allows few sessions may take to let go of one that has ended (its MaxSessions)."""
+
 _CHUNK_BYTES = 32 * 1024
 """What one packet of OpenSSH's takes."""
 
@@ -138,7 +141,7 @@ class SshConnection:
         transport = self._hops[-1]
         channel: paramiko.Channel | None = None
         try:
-            channel = transport.open_session(timeout=self._silence_s)
+            channel = self._open_session(transport)
             channel.settimeout(self._silence_s)
             channel.exec_command(os.fsencode(line))  # names there need not be UTF-8
         except (paramiko.SSHException, OSError, EOFError) as error:
@@ -151,6 +154,16 @@ class SshConnection:
                 ) from error
             raise self._lost() from error
         return channel
+
+    def _open_session(self, transport: paramiko.Transport) -> paramiko.Channel:
+        deadline = time.monotonic() + ROOM_TIMEOUT_S
+        while True:
+            try:
+                return transport.open_session(timeout=self._silence_s)
+            except paramiko.ChannelException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _feed(self, channel: paramiko.Channel, stdin: Iterable[bytes], deadline: float) -> bool:
         """Send everything; False when the time is over. A command that stops reading is no error."""

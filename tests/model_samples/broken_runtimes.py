@@ -77,14 +77,12 @@ def ncnn_weights_of_another(folder):
 
 def ncnn_layers_cut_off(folder):
     runtimes.ncnn(folder)
-    lines = (folder / "net.param").read_text().splitlines(keepends=True)
-    (folder / "net.param").write_text("".join(lines[:-1]))
+    _keep_lines(folder / "net.param", slice(None, -1))
 
 
 def ncnn_without_magic(folder):
     runtimes.ncnn(folder)
-    lines = (folder / "net.param").read_text().splitlines(keepends=True)
-    (folder / "net.param").write_text("".join(lines[1:]))
+    _keep_lines(folder / "net.param", slice(1, None))
 
 
 def ncnn_wired_wrongly(folder):
@@ -139,6 +137,10 @@ def gguf_is_something_else(folder):
 
 def _cut(path, count):
     path.write_bytes(path.read_bytes()[:-count])
+
+
+def _keep_lines(path, kept):
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[kept]))
 
 
 BROKEN = {

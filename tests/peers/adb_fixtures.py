@@ -8,13 +8,13 @@ from .adbd.server import GOOGLE_ADB, AdbServer
 
 
 @pytest.fixture(params=TRANSPORTS)
-def transport(request):
+def adb_transport(request):
     """Each test once through an adb server and once without."""
     return request.param
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def adb_server(tmp_path_factory):
     """A server of the module's own; its key is also what is used without it."""
     with AdbServer(tmp_path_factory.mktemp("adb"), GOOGLE_ADB) as started:
         yield started
@@ -28,7 +28,7 @@ def phone():
 
 
 @pytest.fixture
-def device(transport, server, phone):
+def adb_device(adb_transport, adb_server, phone):
     """The phone as a device, open."""
-    with device_on(transport, server, phone) as opened:
+    with device_on(adb_transport, adb_server, phone) as opened:
         yield opened

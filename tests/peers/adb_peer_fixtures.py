@@ -13,7 +13,7 @@ ADBS = [program for program in (GOOGLE_ADB, DEBIAN_ADB) if program.exists()]
 
 
 @pytest.fixture(scope="module", params=ADBS, ids=["google", "debian"][: len(ADBS)])
-def server(request, tmp_path_factory):
+def peer_server(request, tmp_path_factory):
     with AdbServer(tmp_path_factory.mktemp("adb"), request.param) as server:
         yield server
 
@@ -26,20 +26,20 @@ def shared():
 
 
 @pytest.fixture
-def device(shared, server):
+def shared_phone(shared, peer_server):
     """An Android 14 that all tests share, known to the server."""
-    if server.state(shared.serial) != "device":
-        server.connect(shared.serial)
+    if peer_server.state(shared.serial) != "device":
+        peer_server.connect(shared.serial)
     return shared
 
 
 @pytest.fixture
-def adb(server, device):
-    return lambda *words, **options: server.run("-s", device.serial, *words, **options)
+def adb(peer_server, shared_phone):
+    return lambda *words, **options: peer_server.run("-s", shared_phone.serial, *words, **options)
 
 
 @pytest.fixture
-def own(server):
+def own(peer_server):
     """Starts a device for one test: `own(Phone("android9"))`; connected unless it asks for a key."""
     started = []
 
@@ -48,11 +48,11 @@ def own(server):
         device.start()
         started.append(device)
         if device.authority.is_open:
-            server.connect(device.serial)
+            peer_server.connect(device.serial)
         return device
 
     yield start
     for device in started:
-        server.run("disconnect", device.serial)
+        peer_server.run("disconnect", device.serial)
         device.stop()
         assert device.traffic.errors == []

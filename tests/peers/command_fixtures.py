@@ -4,6 +4,7 @@ import pytest
 
 from devices.base import DeviceError, TransientDeviceError
 from devices.remote import commands
+from devices.remote.command_script import Command
 from devices.remote.shell import Shell
 
 from .ssh_connections import connection_to
@@ -20,7 +21,7 @@ class Runner:
         self.connection.connect()
 
     def __call__(self, *argv, cwd=None, env=None, stdin=b"", timeout_s=20.0, cpu_mask=None):
-        command = commands.Command(
+        command = Command(
             argv=list(map(str, argv)),
             cwd=str(cwd or self.server.folder),
             env=env or {},
@@ -37,15 +38,15 @@ class Runner:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def command_sshd(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sshd")
     with Sshd(folder, environment={"HOME": str(folder), "SECRET": "of the session", "LANG": "C"}) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def runner(server):
-    started = Runner(server)
+def runner(command_sshd):
+    started = Runner(command_sshd)
     yield started
     started.connection.close()
 

@@ -41,7 +41,7 @@ def described(inventory, noisy_sshd):
 
 
 @pytest.fixture
-def mounted(tmp_path):
+def mounted_tmpfs(tmp_path):
     """Mounts a small tmpfs with options, where a device of the file's may have its work directory."""
     places = []
     with ExitStack() as mounts:

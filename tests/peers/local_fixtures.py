@@ -15,6 +15,6 @@ def private_directories(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def device(private_directories, tmp_path):
+def local_device(private_directories, tmp_path):
     with LocalDevice("bench", str(tmp_path / "a workdir with 'quotes\" and $HOME")) as opened:
         yield opened

@@ -44,13 +44,13 @@ def noisy_connection(noisy_sshd):
 
 
 @pytest.fixture
-def transport(noisy_connection):
+def counted_transport(noisy_connection):
     return Counting(noisy_connection)
 
 
 @pytest.fixture
-def noisy_shell(transport):
-    return Shell("board", transport)
+def noisy_shell(counted_transport):
+    return Shell("board", counted_transport)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from .started import Started
+
 SSHD_CONFIG = """\
 ListenAddress {address}
 Port {port}
@@ -27,7 +29,7 @@ Subsystem sftp internal-sftp
 """
 
 
-class SshPeer:
+class SshPeer(Started):
     """A board of the tests' own: `start`, use, `stop`, or a `with` block.
 
     `halt` ends everything inside as a power cut does and `boot` starts it again, on the same port with the
@@ -104,13 +106,6 @@ class SshPeer:
     def restart(self) -> None:
         self.halt()
         self.boot()
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
     def ssh_command(self, user: str | None = None) -> list[str]:
         """OpenSSH's client up to the destination, to which a command can be added."""

@@ -8,16 +8,17 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from devices.ssh.routes import Destination
 
 from .ssh_devices import destination_of
+from .started import Started
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-class Sshd:
+class Sshd(Started):
     """One sshd under `folder`: `start`, `stop`, `restart` on the same port; a context manager.
 
     `environment` is set for every session (`SetEnv`), `options` are further lines of its configuration.
@@ -49,13 +50,6 @@ class Sshd:
         if SSHD is None or shutil.which("ssh-keygen") is None:
             return "sshd is not installed (sh tests/setup.sh)"
         return "" if os.geteuid() == 0 else "sshd needs root to take a session"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Listen on `port`, with the keys of the last start."""

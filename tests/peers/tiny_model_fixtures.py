@@ -26,15 +26,15 @@ def tiny_folders(export_tools, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
+def export_cache(tmp_path_factory):
     """A cache of their own for what is exported."""
     return linked_cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
-def exported(cache, tiny_folders):
+def exported(export_cache, tiny_folders):
     """The ONNX file of the folder bert."""
-    return export_onnx(cache, tiny_folders / "bert")
+    return export_onnx(export_cache, tiny_folders / "bert")
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The test device: an adbd on a loopback port, in a thread of its own, in front of a phone."""
 
 import asyncio
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,8 +11,9 @@ import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from ..started import Started
 from . import services
 from .auth import Authority
 from .connection import Connection, Host
@@ -22,7 +25,7 @@ BANNER_PROPERTIES = ("ro.product.name", "ro.product.model", "ro.product.device")
 TIMEOUT_S = 20.0
 
 
-class AdbDevice:
+class AdbDevice(Started):
     """One device: `start`, use, `stop`, or a `with` block. Its methods may be called from any thread.
 
     with AdbDevice(Phone("android9"), authority=Authority(keys=[public])) as device:
@@ -66,13 +69,6 @@ class AdbDevice:
         """What `adb connect` and `adb -s` take."""
         return f"{self.host}:{self.port}"
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     def start(self) -> None:
         """Boot the phone and listen, on the port of the last time if there was one."""
         self._thread.start()
@@ -115,6 +111,19 @@ class AdbDevice:
     def drop_connections(self) -> None:
         """Cut every connection; new ones are taken."""
         self._call(self._drop())
+
+    def break_off(self, word: str) -> bool:
+        """Kill what carries the command whose line holds `word`; False while there is none.
+
+        Its stream ends without an exit code, and the connection stands.
+        """
+        for carrier in _children(self._process.pid):
+            for command in _children(carrier):
+                with suppress(OSError):  # they come and go
+                    if word.encode() in Path(f"/proc/{command}/cmdline").read_bytes():
+                        os.kill(carrier, signal.SIGKILL)
+                        return True
+        return False
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT_S)
@@ -212,3 +221,10 @@ class AdbDevice:
             self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         process.wait(TIMEOUT_S)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []

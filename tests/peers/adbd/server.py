@@ -5,9 +5,11 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import adbutils
+
+from ..started import Started
 
 GOOGLE_ADB = Path(adbutils.__file__).with_name("binaries") / "adb"
 """The one that adbutils carries; what it runs by itself is the machine's own, where there is one."""
@@ -19,7 +21,7 @@ Source: AOSP, packages/modules/adb/transport.cpp, ReconnectHandler, of Android 1
 """
 
 
-class AdbServer:
+class AdbServer(Started):
     """One adb server under `folder`; a context manager. `run` is its client.
 
     Its key pair is `key` and `key`.pub; a server that is restarted has it again.
@@ -55,13 +57,6 @@ class AdbServer:
     def log(self) -> str:
         """What the server has said."""
         return self._log.read_text(errors="replace")
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Listen on `port`; makes the keys the first time."""
