@@ -245,10 +245,14 @@ def _rank(row: Row, best: Row | None) -> Literal["best", "tie", ""]:
 
 
 def panels(rows: Sequence[Row], what: Literal["latency", "memory"]) -> tuple[Panel, ...]:
-    """One panel of bars per device and model that has at least one measured case."""
+    """One panel of bars per device and model that has at least one measured case.
+
+    What a machine or runtime does not offer has no bar: with every precision asked for it is half of them.
+    """
     built = []
+    offered = (row for row in rows if not row.measurement.not_applicable)
     for (device, model), members in groupby(
-        rows, key=lambda r: (r.measurement.device, r.measurement.case.model)
+        offered, key=lambda r: (r.measurement.device, r.measurement.case.model)
     ):
         chosen = tuple(members)
         bars = [_latency_bar(row) if what == "latency" else _memory_bar(row) for row in chosen]
