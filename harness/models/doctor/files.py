@@ -138,6 +138,8 @@ def broken_json(path: Path, name: str) -> Finding | None:
         told = "is not text in UTF-8"
     except RecursionError:
         told = "is nested beyond reason"
+    except ValueError as failed:  # a number of more digits than Python reads
+        told = f"cannot be read: {failed}"
     else:
         return None
     return error(step_of(name), "invalid-json", name, told, "download it again, or mend it by hand")

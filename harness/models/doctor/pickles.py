@@ -155,7 +155,9 @@ def _push(machine: _Machine, value: Any) -> None:  # noqa: ANN401
 
 
 def _name(machine: _Machine, module: Any, name: Any) -> None:  # noqa: ANN401
-    named = Named(str(module), str(name))
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise TypeError("a name that is no text")
+    named = Named(module, name)
     machine.named.append(named)
     machine.stack.append(named)
 
@@ -165,7 +167,9 @@ def _set_items(machine: _Machine, items: list[Any]) -> None:
     # An OrderedDict is made by a call; its entries are what is of interest.
     holder = target if isinstance(target, dict) else target.arguments
     if isinstance(holder, dict):
-        holder.update(zip(items[::2], items[1::2], strict=True))
+        # Keys of weights are text or numbers; to hash others, nested without end, can end the process.
+        pairs = zip(items[::2], items[1::2], strict=True)
+        holder.update({key: value for key, value in pairs if isinstance(key, str | int)})
 
 
 def _append(machine: _Machine, items: list[Any]) -> None:

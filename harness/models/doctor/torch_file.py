@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
-from harness.models.doctor.findings import Examined, Finding, Findings, error, listed, note, sized, warning
+from harness.models.doctor.findings import Examined, Finding, Findings, error, listed, sized, warning
 from harness.models.doctor.pickles import Called, Kept, Named, UnreadableError, content, imports
 from harness.models.doctor.tensors import Tensor
 
@@ -29,7 +29,7 @@ HARMLESS: Final = frozenset(
     (
         *(Named("torch", name) for name in ("Size", "device", "dtype", "float16", "bfloat16", "float32")),
         *(Named("torch._utils", name) for name in ("_rebuild_tensor_v2", "_rebuild_parameter")),
-        *(Named("torch.storage", name) for name in ("UntypedStorage", "TypedStorage", "_load_from_bytes")),
+        *(Named("torch.storage", name) for name in ("UntypedStorage", "TypedStorage")),
         *(Named("torch", name) for name in STORAGES),
         *(Named("builtins", name) for name in ("set", "dict", "list", "bytearray", "slice", "object")),
         *(Named("__builtin__", name) for name in ("set", "dict", "list", "bytearray", "slice", "object")),
@@ -80,22 +80,24 @@ def _not_a_zip(name: str, head: bytes) -> Finding:
 
 def _archive(archive: zipfile.ZipFile, name: str) -> Examined[dict[str, Tensor]]:
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-    pickled = next((entry for entry in sizes if entry.rpartition("/")[2] == "data.pkl"), None)
-    if pickled is None:
-        told = "is a zip without data.pkl: not what torch.save writes"
+    pickles = [entry for entry in archive.namelist() if entry.rpartition("/")[2] == "data.pkl"]
+    if len(pickles) != 1:
+        # Of two, torch might take the one that was not looked at.
+        told = f"is a zip with {len(pickles) or 'no'} data.pkl, and torch.save writes one"
         yield error("weights", "not-torch", name, told, AGAIN)
         return {}
+    (pickled,) = pickles
     if sizes[pickled] > LARGEST_PICKLE_BYTES:
-        told = f"has a list of names of {sized(sizes[pickled])}: its tensors are not checked"
-        yield note("weights", "not-listed", name, told)
+        told = f"has a list of names of {sized(sizes[pickled])}: its tensors and what it runs are not checked"
+        yield warning("weights", "not-listed", name, told, SAFER)
         return {}
     data = archive.read(pickled)
     try:
         yield from _dangers(name, data)
         entries = dict(_named_tensors(content(data)))
     except UnreadableError as failed:
-        told = f"has names that cannot be listed without running it ({failed}): its tensors are not checked"
-        yield note("weights", "not-listed", name, told)
+        told = f"cannot be followed without running it ({failed}); its tensors and what it runs: not checked"
+        yield warning("weights", "not-listed", name, told, SAFER)
         return {}
     folder = pickled.rpartition("/")[0]
     tensors = {}
@@ -136,7 +138,8 @@ def _tensor(call: Called, file: str) -> tuple[Tensor, str, int] | None:
     """The tensor that a call rebuilds, the storage it is in, and how many bytes that must have."""
     match call:
         case Called(Named("torch._utils", "_rebuild_parameter"), (Called() as inner, *_)):
-            return _tensor(inner, file)
+            call = inner
+    match call:
         case Called(
             Named("torch._utils", "_rebuild_tensor_v2"),
             (Kept(("storage", Named(_, kind), str(key), _, _)), int(offset), tuple(shape), tuple(stride), *_),
