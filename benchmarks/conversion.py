@@ -1,55 +1,68 @@
-"""What converting costs: `uv run python benchmarks/conversion.py [--megabytes 500]`
+"""What converting costs: `uv run python benchmarks/conversion.py [--megabytes 500] [--network conv]`
 
-A network of matrices of one size is made, frozen and converted for every runtime and precision. Each line is
+A network of layers of one size is made, frozen and converted for every runtime and precision. Each line is
 one conversion: seconds the first time and the second, and the peak of memory (PSS) of this process and all it
-started. Asked for: 0 s the second time, and under 4 GB for a model of 500 MB.
+started. Asked for: 0 s the second time, and under 4 GB for a model of 500 MB. From 2000 MB on the network
+has its weights in a file beside it, and is handed to the converters so.
 """
 
 import argparse
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import machine
+import msgspec
 
-from harness.cache import Cache, file_sha256
+from harness.cache import Cache
 from harness.convert import Format, artifact_key, make_artifact
-from harness.convert.calibration import calibration_for
+from harness.convert.calibration import CalibrationPlan, calibration_for
 from harness.environments import environment
 from harness.errors import PocketbenchError
-from harness.models.prepare import prepare
+from harness.models.prepare import Prepared, prepare
+from harness.models.sources.folders import content_sha256
 from harness.platforms import HOST
 from harness.runtimes import RUNTIMES
 from harness.spec import Model, TensorSpec
 from harness.toolchains import ONNX, run_tool
 
 Result = TypeVar("Result")
-WIDTH = 2048
 ASKED_MIB = 4 * 1024
+LARGEST_FILE_MB = 2000
 
-MAKE = f"""
-import sys
+NETWORKS: Final[dict[str, Any]] = {
+    "matmul": {"operator": "MatMul", "weight": [2048, 2048], "shape": [1, 2048], "after": "Tanh"},
+    "conv": {"operator": "Conv", "weight": [512, 512, 3, 3], "shape": [1, 512, 7, 7], "after": "Relu"},
+}
+"""A layer of each kind, and the shape of the tensors between."""
+
+MAKE = """
+import json, math, sys
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-layers, path = int(sys.argv[1]), sys.argv[2]
-source = np.random.default_rng(0)
+layers, path, beside, kind = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "beside", json.loads(sys.argv[4])
+source, size = np.random.default_rng(0), kind["weight"]
+scale = (math.prod(size) / size[0]) ** -0.5
+pads = {"pads": [1, 1, 1, 1]} if kind["operator"] == "Conv" else {}
 nodes, weights, name = [], [], "x"
 for number in range(layers):
-    weight = (source.standard_normal(({WIDTH}, {WIDTH})) / {WIDTH} ** 0.5).astype(np.float32)
-    weights.append(numpy_helper.from_array(weight, f"w{{number}}"))
-    nodes.append(helper.make_node("MatMul", [name, f"w{{number}}"], [f"m{{number}}"]))
-    nodes.append(helper.make_node("Tanh", [f"m{{number}}"], [name := f"y{{number}}"]))
-value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, {WIDTH}])
+    values = source.standard_normal(size, np.float32) * np.float32(scale)
+    weights.append(numpy_helper.from_array(values, f"w{number}"))
+    nodes.append(helper.make_node(kind["operator"], [name, f"w{number}"], [f"m{number}"], **pads))
+    nodes.append(helper.make_node(kind["after"], [f"m{number}"], [name := f"y{number}"]))
+value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, kind["shape"])
 graph = helper.make_graph(nodes, "big", [value("x")], [value(name)], weights)
-onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+onnx.save(model, path, save_as_external_data=beside, location="big.onnx.data" if beside else None)
 """
 
 
@@ -57,61 +70,86 @@ def main() -> None:
     """Print one line per conversion."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--network", choices=NETWORKS, default="matmul")
     parser.add_argument("--runtime", action="append")
+    parser.add_argument("--precision", action="append")
+    parser.add_argument("--samples", type=int, default=16, help="what int8 is calibrated with")
     given = parser.parse_args()
     print(machine.describe())
     cache = Cache()
     with TemporaryDirectory(prefix="pocketbench-benchmark-") as scratch:
-        source = make_network(cache, Path(scratch), given.megabytes)
-        model = Model(
-            name="big",
-            source=f"file:{source}",
-            sha256=file_sha256(source),
-            feed="stand_in",
-            inputs=(TensorSpec(name="x", shape=(1, WIDTH)),),
-        )
-        print(f"a model of {source.stat().st_size / 2**20:.0f} MiB\n")
-        print(f"{'conversion':28} {'first s':>8} {'second s':>9} {'peak MiB':>9}   artifact")
-        first_s, peak_mib, prepared = watched(lambda: prepare(cache, model, Path(scratch)))
+        model = make_network(cache, Path(scratch, "model"), given.megabytes, given.network)
+        print(f"{'conversion':34} {'first s':>8} {'second s':>9} {'peak MiB':>9}   artifact")
+        first_s, worst_mib, prepared = watched(lambda: prepare(cache, model, Path(scratch)))
         second_s, _, _ = watched(lambda: prepare(cache, model, Path(scratch)))
-        print(f"{'freezing':28} {first_s:8.1f} {second_s:9.2f} {peak_mib:9.0f}")
-        worst_mib = peak_mib
-        for runtime in RUNTIMES.values():
-            if given.runtime and runtime.name not in given.runtime:
-                continue
-            for precision in runtime.precisions:
-                form = Format(
-                    runtime=runtime.name,
-                    version=runtime.default_version,
-                    precision=precision,
-                    backend=runtime.backends[0],
-                    arch=HOST.processor,
-                )
-                name = f"{runtime.name} {precision}"
-                try:
-                    shown = calibration_for(cache, model, prepared, precision, Path(scratch))
-                    cache.forget("artifacts", artifact_key(prepared, form, shown))
-                    make = partial(make_artifact, cache, prepared, form, shown)
-                    first_s, peak_mib, made = watched(make)
-                    second_s, _, _ = watched(make)
-                    told = f"{made.record.size_bytes / 2**20:.0f} MiB"
-                    cache.forget("artifacts", artifact_key(prepared, form, shown))
-                except PocketbenchError as error:
-                    print(f"{name:28} {error}"[:150], flush=True)
-                    continue
-                worst_mib = max(worst_mib, peak_mib)
-                print(f"{name:28} {first_s:8.1f} {second_s:9.2f} {peak_mib:9.0f}   {told}", flush=True)
+        print(f"{'freezing':34} {first_s:8.1f} {second_s:9.2f} {worst_mib:9.0f}", flush=True)
+        for form in wanted_formats(given.runtime, given.precision):
+            plan = CalibrationPlan(count=given.samples)
+            peak_mib = convert(cache, model, prepared, form, plan)
+            worst_mib = max(worst_mib, peak_mib)
     print(f"\nhighest peak {worst_mib:.0f} MiB; asked: under {ASKED_MIB} MiB for a model of 500 MB")
 
 
-def make_network(cache: Cache, folder: Path, megabytes: int) -> Path:
-    """An ONNX file of about so many megabytes."""
+def make_network(cache: Cache, folder: Path, megabytes: int, network: str) -> Model:
+    """A model of about so many megabytes, made in `folder`; prints its size."""
     tools = environment(cache, ONNX)
-    script, path = folder / "make.py", folder / "big.onnx"
+    folder.mkdir()
+    script, path, kind = folder.with_name("make.py"), folder / "big.onnx", NETWORKS[network]
     script.write_text(MAKE)
-    layers = max(1, round(megabytes * 1e6 / (4 * WIDTH**2)))
-    run_tool("making", tools.command(str(script), str(layers), str(path)), cwd=folder, env=tools.variables())
-    return path
+    layers = max(1, round(megabytes * 1e6 / (4 * prod(kind["weight"]))))
+    form = "beside" if megabytes >= LARGEST_FILE_MB else "within"
+    order = [str(script), str(layers), str(path), form, msgspec.json.encode(kind).decode()]
+    run_tool("making", tools.command(*order), cwd=folder, env=tools.variables())
+    source = folder if form == "beside" else path
+    size_bytes = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{layers} layers {kind['operator']} and {kind['after']}, {size_bytes / 2**20:.0f} MiB\n")
+    return Model(
+        name="big",
+        source=f"file:{source}",
+        sha256=content_sha256(source),
+        feed="stand_in",
+        inputs=(TensorSpec(name="x", shape=tuple(kind["shape"])),),
+    )
+
+
+def wanted_formats(runtimes: list[str] | None, precisions: list[str] | None) -> Iterator[Format]:
+    """Every runtime and precision, and what they are made for where that makes another conversion."""
+    for runtime in RUNTIMES.values():
+        if runtimes and runtime.name not in runtimes:
+            continue
+        places = [("cpu", HOST.processor)]
+        if "mobile" in runtime.backends:
+            places += [("mobile", HOST.processor), ("mobile", "aarch64")]
+        for backend, arch in places:
+            for precision in runtime.precisions:
+                if not precisions or precision in precisions:
+                    yield Format(
+                        runtime=runtime.name,
+                        version=runtime.default_version,
+                        precision=precision,
+                        backend=backend,
+                        arch=arch,
+                    )
+
+
+def convert(cache: Cache, model: Model, prepared: Prepared, form: Format, plan: CalibrationPlan) -> float:
+    """Convert anew and print what it cost; returns the peak in MiB, 0 where there is no conversion."""
+    place = "" if form.backend == "cpu" else f" {form.backend} {form.arch}"
+    name = f"{form.runtime} {form.precision}{place}"
+    try:
+        shown = calibration_for(cache, model, prepared, form.precision, Path(), plan)
+        key = artifact_key(prepared, form, shown)
+        cache.forget("artifacts", key)
+        make = partial(make_artifact, cache, prepared, form, shown)
+        first_s, peak_mib, made = watched(make)
+        second_s, _, _ = watched(make)
+    except PocketbenchError as error:
+        print(f"{name:34} {error}"[:190], flush=True)
+        return 0.0
+    told = f"{made.record.size_bytes / 2**20:.0f} MiB"
+    cache.forget("artifacts", key)
+    print(f"{name:34} {first_s:8.1f} {second_s:9.2f} {peak_mib:9.0f}   {told}", flush=True)
+    return peak_mib
 
 
 def watched(work: Callable[[], Result]) -> tuple[float, float, Result]:

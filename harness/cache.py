@@ -5,6 +5,7 @@ temporary name, behind a lock that two sessions share, and renamed. What cannot 
 too (`failure.json`), because a converter that refuses a model today refuses it every night.
 """
 
+import copy
 import errno
 import hashlib
 import os
@@ -13,13 +14,16 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from filelock import FileLock
 from platformdirs import user_cache_path
 
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
+
+Downloading = Callable[[str, int, int], None]
+"""Told what is being downloaded, how many bytes of it are there, and how many it has (0: nobody says)."""
 
 
 def default_root() -> Path:
@@ -64,8 +68,15 @@ class Cache:
     def __init__(self, root: Path | None = None, *, ask_again: bool = False) -> None:
         self.root = (root or default_root()).absolute()
         self._ask_again = ask_again
+        self.downloading: Downloading = lambda *_: None
         self.built: list[str] = []
         """What this process had to build, `kind/key`, in order; empty on a warm run."""
+
+    def telling(self, downloading: Downloading) -> Self:
+        """The same cache, which tells `downloading`, from any thread, how far what is fetched for it is."""
+        other = copy.copy(self)
+        other.downloading = downloading
+        return other
 
     def path(self, kind: str, key: Mapping[str, Any]) -> Path:
         """Where the entry for `key` lies once it is built."""

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from harness.errors import PocketbenchError, UnknownNameError
+from harness.history_engine import engine_for, parsed_url
 from harness.history_rows import (
     Base,
     BaselineRow,
@@ -31,8 +32,6 @@ SCHEMA_VERSION = 1
 """Version of the tables; a newer one is refused."""
 
 BASELINES_LOOKED_AT = 20
-BUSY_TIMEOUT_S = 30.0
-CONNECT_TIMEOUT_S = 10
 _SCHEMA_LOCK = 0x706F636B
 """Any number that every pocketbench uses: PostgreSQL's advisory lock while tables are made."""
 
@@ -61,9 +60,9 @@ class History:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = _parsed(url)
+        self._url = parsed_url(url)
         self.label = self._url.render_as_string(hide_password=True)
-        self._engine = _engine(self._url, self.label)
+        self._engine = engine_for(self._url, self.label)
         self._insert = sqlite.insert if self._url.get_backend_name() == "sqlite" else postgresql.insert
         try:
             self._prepare()
@@ -262,54 +261,3 @@ class History:
             raise PocketbenchError(
                 f"cannot use the history {self.label}: {first_line} (--history names another)"
             ) from error
-
-
-def _parsed(url: str) -> sa.URL:
-    try:
-        parsed = sa.make_url(url)
-    except ArgumentError as error:
-        raise PocketbenchError(
-            "--history takes a URL such as sqlite:///results/history.sqlite or "
-            "postgresql://user@host/database; what was given is not one"
-        ) from error
-    if parsed.drivername in {"postgres", "postgresql"}:
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise PocketbenchError(
-            f"the history can be sqlite:///FILE or postgresql://..., not {parsed.drivername}://"
-        )
-    return parsed
-
-
-def _engine(url: sa.URL, label: str) -> sa.Engine:
-    try:
-        if url.get_backend_name() == "postgresql":
-            # A name server or a firewall may never answer.
-            limits = {"connect_timeout": CONNECT_TIMEOUT_S}
-            return sa.create_engine(url, pool_pre_ping=True, connect_args=limits)
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise PocketbenchError(
-            f"the history {label} needs a driver that is not installed: install pocketbench[postgres]"
-        ) from error
-    if url.database and url.database != ":memory:":
-        try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PocketbenchError(f"cannot make the directory of {label} ({error.strerror})") from error
-    sa.event.listen(engine, "connect", _sqlite_connected)
-    sa.event.listen(engine, "begin", _sqlite_begin)
-    return engine
-
-
-def _sqlite_connected(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own
-    # We say BEGIN ourselves (below); the driver's own comes too late to keep two writers apart.
-    connection.isolation_level = None
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA journal_mode=WAL")
-
-
-def _sqlite_begin(connection: sa.Connection) -> None:
-    # A transaction that reads first and then writes cannot wait for another writer: SQLite refuses it.
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -32,7 +32,8 @@ def build_cases(zoo: Mapping[str, Model], filters: Filters) -> list[Case]:
     do it: the report then says so. Without a filter a runtime's default precisions and what the zoo supplies
     are cases.
 
-    Raises UnknownNameError for a name that is not known, PocketbenchError when nothing is left.
+    Raises UnknownNameError for a name that is not known, PocketbenchError when nothing is left, and for a
+    model whose sizes are not all filled in.
     """
     models = _models(zoo, filters.models)
     precisions = _checked("precision", filters.precisions, PRECISIONS)
@@ -66,8 +67,9 @@ def _cells(
 ) -> list[tuple[str, str]]:
     """Precisions and backends of `model` in `runtime`, which is `named` when it was asked for by name.
 
-    An artifact of the zoo's is a cell also on a backend that is not the runtime's first. A model without a
-    source has only these and, so that the report says that they are missing, what is asked for by name.
+    An artifact of the zoo's is a cell also on a backend that is not the runtime's first. Where there is
+    neither a source nor an original, these are all, and, so that the report says that they are missing, what
+    is asked for by name.
     """
     asked = [backend for backend in runtime.backends if backend in backends]
     supplied = [
@@ -77,7 +79,7 @@ def _cells(
         for backend in ([b for b in backends_of(one) if b in asked] if asked else backends_of(one)[:1])
     ]
     converted = list(precisions or runtime.default_precisions)
-    if not model.source:
+    if not model.source and runtime.name not in {one.runtime for one in model.originals}:
         held = {precision for precision, _ in supplied}
         missing = precisions or (runtime.default_precisions[:1] if named and not supplied else ())
         converted = [precision for precision in missing if precision not in held]
@@ -86,12 +88,23 @@ def _cells(
 
 
 def _models(zoo: Mapping[str, Model], names: Sequence[str]) -> list[Model]:
-    if not names:
-        return [model for model in zoo.values() if model.default]
     for name in names:
         if name not in zoo:
             raise UnknownNameError("model", name, zoo)
-    return [zoo[name] for name in names]
+    models = [zoo[name] for name in names] if names else [model for model in zoo.values() if model.default]
+    for model in models:
+        _check_filled_in(model)
+    return models
+
+
+def _check_filled_in(model: Model) -> None:
+    """Refuse a size of 0, which an imported zoo has until somebody decides; other models can be measured."""
+    for tensor in model.inputs:
+        if 0 in tensor.shape:
+            raise PocketbenchError(
+                f"model {model.name}: the input {tensor.name!r} has the shape {list(tensor.shape)}; 0 stands "
+                "for a size that its file leaves open: write the size to measure at, 1 or more, into the zoo"
+            )
 
 
 def _checked(kind: str, names: Sequence[str], known: Iterable[str]) -> Sequence[str]:

@@ -30,6 +30,7 @@ LIMITS: dict[Precision, ParityLimits] = {
     "fp32": ParityLimits(cosine=0.9999, max_rel=1e-3, snr_db=35.0, top_k=1.0),
     "fp16": ParityLimits(cosine=0.999, max_rel=0.05, snr_db=25.0, top_k=0.99),
     "bf16": ParityLimits(cosine=0.998, max_rel=0.1, snr_db=22.0, top_k=0.98),
+    "w16": ParityLimits(cosine=0.999, max_rel=0.05, snr_db=25.0, top_k=0.99),
     "w8": ParityLimits(cosine=0.99, max_rel=0.2, snr_db=15.0, top_k=0.95),
     "int8": ParityLimits(cosine=0.98, max_rel=0.3, snr_db=12.0, top_k=0.9),
     "w4": ParityLimits(cosine=0.95, max_rel=0.5, snr_db=8.0, top_k=0.85),

@@ -58,7 +58,7 @@ class Plan:
         self.seed = seed
         self._against = against
         self.targets = [Target(device=name, case=case) for name in devices for case in shuffled(cases, seed)]
-        self._expected = {(e.model, e.runtime, e.precision): e for e in expectations}
+        self._expectations = tuple(expectations)
         self._versions: dict[str, set[str]] = {}
         for case in cases:
             self._versions.setdefault(case.runtime, set()).add(case.runtime_version)
@@ -67,7 +67,7 @@ class Plan:
         """The known deviation of a case; it is about the default version of the runtime."""
         if case.runtime_version != RUNTIMES[case.runtime].default_version:
             return None
-        return self._expected.get((case.model, case.runtime, case.precision))
+        return next((known for known in self._expectations if known.is_about(case)), None)
 
     def other(self, case: Case) -> Case | None:
         """The case that `case` is alternated with: the same in the version given with --against."""
@@ -100,10 +100,11 @@ def make_plan(ask: Ask) -> Plan:
     zoo = load_zoo(ask.zoo)
     cases = build_cases(zoo, ask.filters)
     listed = ask.zoo.with_name("expectations.toml")
+    backends = {name: runtime.backends for name, runtime in RUNTIMES.items()}
     return Plan(
         zoo=zoo,
         base=ask.zoo.parent,
-        expectations=load_expectations(listed, models=zoo, runtimes=RUNTIMES) if listed.is_file() else (),
+        expectations=load_expectations(listed, models=zoo, runtimes=backends) if listed.is_file() else (),
         devices={name: find_device(name, ask.device_dirs) for name in ask.devices},
         cases=cases,
         effort=find_effort(ask.effort),

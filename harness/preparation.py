@@ -10,12 +10,14 @@ from devices.process import stop_running
 from harness.bundles import Bundle, bundle_for
 from harness.cache import Cache
 from harness.convert import Format, MadeArtifact, check_supported, make_artifact
-from harness.convert.calibration import calibration_for
+from harness.convert.calibration import DEFAULT_PLAN, calibration_for
 from harness.convert.matching import Wanted as Tensor
+from harness.convert.originals import convert_original, inputs_wanted
 from harness.convert.supplied import Supply, find_supplied, nothing_for, supply
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 from harness.launch import Files
 from harness.models.artifact_tables import backends_of
+from harness.models.originals import find_original
 from harness.models.prepare import Feed, Prepared, prepare, prepare_feed
 from harness.platforms import HOST, Platform
 from harness.reference import Reference, make_reference, make_supplied_reference
@@ -69,24 +71,36 @@ def make_ready(
 
     `supplied` are the user's binary bundles.
     """
-    form = Format.of(case, platform)
+    form = Format.of(case, platform, options=model.options(case.runtime, case.precision))
     given = find_supplied(model, form)
     # What a file computes in is its own affair, but for MNN, whose session has to be told.
     if given is None or form.runtime == "mnn":
         check_supported(form)
-    if given is None and not model.source:
+    original = find_original(model, form.runtime)
+    if given is None and original is None and not model.source:
         raise nothing_for(model, form)
     bundle = bundle_for(cache, RUNTIMES[case.runtime], case.runtime_version, platform, supplied)
     prepared = prepare(cache, model, base) if model.source else None
     feed = prepare_feed(cache, model, prepared, base)
     reference = _reference(cache, model, prepared, feed, base)
+    inputs, outputs = inputs_wanted(model, prepared), _outputs_wanted(prepared, reference)
     if given is not None:
-        outputs = _outputs_wanted(prepared, reference)
-        made = supply(
-            cache, model, given, form, base, inputs=_inputs_wanted(model, prepared), outputs=outputs
+        made = supply(cache, model, given, form, base, inputs=inputs, outputs=outputs)
+    elif original is not None:
+        made = convert_original(
+            cache,
+            model,
+            original,
+            form,
+            base,
+            inputs=inputs,
+            outputs=outputs,
+            tokens=prepared.tokens if prepared else None,
+            plan=DEFAULT_PLAN.completed(model, case.runtime, base),
         )
     elif prepared is not None and reference is not None:
-        calibration = calibration_for(cache, model, prepared, case.precision, base)
+        plan = DEFAULT_PLAN.completed(model, case.runtime, base)
+        calibration = calibration_for(cache, model, prepared, case.precision, base, plan)
         artifact = make_artifact(cache, prepared, form, calibration)
         made = Supply(artifact=artifact, inputs=prepared.inputs, outputs=reference.outputs)
     return Ready(
@@ -104,34 +118,32 @@ def make_ready(
 def _reference(
     cache: Cache, model: Model, prepared: Prepared | None, feed: Feed, base: Path
 ) -> Reference | None:
-    """What outputs are judged against: the source, else the artifact the zoo names, else onnxruntime's."""
+    """What outputs are judged against: the source, else what the zoo names, else onnxruntime's artifact."""
     if prepared is not None:
         return make_reference(cache, prepared, feed)
     wanted = model.reference or "onnxruntime"
     given = next((one for one in model.artifacts if (one.runtime, one.precision) == (wanted, "fp32")), None)
-    if given is None:
+    original = find_original(model, wanted)
+    if given is None and original is None:
         return None
     form = Format(
         runtime=wanted,
         version=RUNTIMES[wanted].default_version,
         precision="fp32",
-        backend=backends_of(given)[0],
+        backend=backends_of(given)[0] if given else RUNTIMES[wanted].backends[0],
         arch=HOST.processor,
     )
+    inputs = inputs_wanted(model, None)
     try:
-        made = supply(cache, model, given, form, base, inputs=_inputs_wanted(model, None), outputs=None)
+        if given is not None:
+            made = supply(cache, model, given, form, base, inputs=inputs, outputs=None)
+        elif original is not None:
+            made = convert_original(cache, model, original, form, base, inputs=inputs, outputs=None)
     except UnsupportedError as error:
         # Not these cells' nature: without their reference they are lost, which is not to be passed over.
         raise ConversionError(f"the reference cannot be used: {error}") from error
-    return make_supplied_reference(cache, model.name, made, form, feed)
-
-
-def _inputs_wanted(model: Model, prepared: Prepared | None) -> list[Tensor]:
-    """The model's inputs in the order of its feed, by their names in the zoo and in the frozen source."""
-    if prepared is None:
-        return [Tensor.of(tensor) for tensor in model.inputs]
-    pairs = zip(prepared.inputs, prepared.original_inputs, strict=True)
-    return [Tensor.of(tensor, original) for tensor, original in pairs]
+    origin = "supplied" if given or not original else f"from {original.framework}"
+    return make_supplied_reference(cache, model.name, made, form, feed, origin=origin)
 
 
 def _outputs_wanted(prepared: Prepared | None, reference: Reference | None) -> list[Tensor] | None:

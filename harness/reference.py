@@ -1,8 +1,11 @@
 """The reference: what the host computes in fp32 from the same feed, cached.
 
-It is onnxruntime on the model's source, or, where a model is nothing but artifacts, one of these.
+It is onnxruntime on the model's source, or, where there is none, an artifact that was supplied or converted
+from what another framework wrote.
 """
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from harness.launch import Files, feed_files, launch, load_outputs, runner_tree,
 from harness.models.prepare import Feed, Prepared
 from harness.runtimes import RUNTIMES
 from harness.spec import Frozen, Job, LaunchResult, TensorSpec, TimingPlan, WarmupPlan
+from harness.toolchains import is_full
 
 ONE_WARMUP = WarmupPlan(max_iterations=1, max_s=0.0)
 ONE_ITERATION = TimingPlan(min_iterations=1, target_s=0.0)
@@ -55,10 +59,13 @@ def make_reference(cache: Cache, model: Prepared, feed: Feed) -> Reference:
     return _reference(cache, key, once, feed, model.outputs, label=f"{once.engine} fp32")
 
 
-def make_supplied_reference(cache: Cache, model: str, supply: Supply, form: Format, feed: Feed) -> Reference:
-    """Run a supplied artifact of `model`, made for `form`, once on the host.
+def make_supplied_reference(
+    cache: Cache, model: str, supply: Supply, form: Format, feed: Feed, *, origin: str
+) -> Reference:
+    """Run an artifact of `model` that is none of its source, made for `form`, once on the host.
 
-    Its outputs keep the file's names. Raises ConversionError when the artifact cannot be run.
+    `origin` is where it came from, for people. Its outputs keep the file's names. Raises ConversionError when
+    the artifact cannot be run.
     """
     bundle = wheel_bundle(cache, RUNTIMES[form.runtime], form.version)
     made = supply.artifact
@@ -79,7 +86,7 @@ def make_supplied_reference(cache: Cache, model: str, supply: Supply, form: Form
         "bundle": bundle.digest,
     }
     names = [tensor.name for tensor in supply.outputs]
-    return _reference(cache, key, once, feed, names, label=f"{once.engine} fp32, supplied")
+    return _reference(cache, key, once, feed, names, label=f"{once.engine} fp32, {origin}")
 
 
 class _Once(Frozen, frozen=True, kw_only=True):
@@ -109,6 +116,8 @@ def _reference(
             if done.status == "timeout" or done.signal == "SIGKILL":
                 # A slow or full machine's fault, not the model's: not remembered.
                 raise PocketbenchError(told)
+            if is_full(path, done.stderr_tail):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             raise ConversionError(told, done.stderr_tail)
         (path / "outputs.json").write_bytes(msgspec.json.encode(done.result.outputs))
 

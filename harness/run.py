@@ -1,19 +1,14 @@
 """A run: measures each target once, keeps it at once, compares it with its baseline."""
 
-import platform
-import subprocess
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib.metadata import version
-from typing import Any
 
 import msgspec
 
 from devices.base import Device, DeviceError
 from harness.bundles import Bundle
-from harness.cache import Cache
+from harness.cache import Cache, Downloading
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 from harness.fleet import Fleet
 from harness.history import History
@@ -67,7 +62,12 @@ class Run:
         self._quiet = Quiet(writer.directory / ".quiet.lock")
         self._writable = True
 
-    def prepare(self, targets: Sequence[Target], report: Callable[[Case, int, int], None]) -> None:
+    def prepare(
+        self,
+        targets: Sequence[Target],
+        report: Callable[[Case, int, int], None],
+        downloading: Downloading,
+    ) -> None:
         """Ask the devices what they are, then make everything their cases need.
 
         What cannot be had, or a device that cannot be reached, becomes those cases' result.
@@ -85,7 +85,12 @@ class Run:
         ]
         self._outcomes.update(
             make_all_ready(
-                self._cache, self.plan.zoo, self.plan.base, wanted, supplied=self._supplied, report=report
+                self._cache.telling(downloading),
+                self.plan.zoo,
+                self.plan.base,
+                wanted,
+                supplied=self._supplied,
+                report=report,
             )
         )
         self._note_unused(wanted)
@@ -267,44 +272,3 @@ class Run:
         if facts and kept and kept.device_fingerprint != facts.fingerprint:
             del self._measured[target]
             self._note(f"{target.device} is not the device it was when the run began: measured anew")
-
-
-def describe_run(run_id: str, started_at: str, argv: Sequence[str], plan: Plan) -> RunInfo:
-    """What is known of a run before it begins."""
-    return RunInfo(
-        run_id=run_id,
-        started_at=started_at,
-        argv=tuple(argv),
-        effort=plan.effort.name,
-        seed=plan.seed,
-        devices=tuple(plan.devices),
-        pocketbench_version=version("pocketbench"),
-        source_revision=_revision(),
-        planned=len(plan.targets),
-        host=_host(),
-    )
-
-
-def _host() -> dict[str, Any]:
-    return {
-        "node": platform.node(),
-        "system": platform.platform(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "clock": time.get_clock_info("perf_counter").resolution,
-    }
-
-
-def _revision() -> str | None:
-    """Git revision of the working directory, so that a verdict can be traced to a change."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],  # noqa: S607 - the user's git
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

@@ -88,7 +88,7 @@ def run_tool(
             f"{name} did not finish within {timeout_s:.0f} s and was ended"
         ) from error
     printed = (done.stdout + done.stderr).decode(errors="replace")
-    if (done.signal or done.exit_code != 0) and _is_full(cwd, printed):
+    if (done.signal or done.exit_code != 0) and is_full(cwd, printed):
         # The disk's fault, not the model's: nothing to remember.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cwd))
     if done.signal:
@@ -101,10 +101,11 @@ def run_tool(
 def require_files(name: str, printed: str, *files: Path) -> None:
     """Raise ConversionError unless all `files` are there and not empty: converters' exit codes lie.
 
-    On a full disk it is an OSError, which the cache explains and does not remember.
+    On a full disk it is an OSError, which the cache explains and does not remember: what is there may be cut
+    off.
     """
     missing = [file.name for file in files if not file.is_file() or file.stat().st_size == 0]
-    if missing and _is_full(files[0].parent, printed):
+    if is_full(files[0].parent, printed):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(files[0].parent))
     if missing:
         raise ConversionError(
@@ -112,8 +113,8 @@ def require_files(name: str, printed: str, *files: Path) -> None:
         )
 
 
-def _is_full(folder: Path, printed: str) -> bool:
-    """Whether a tool failed for want of room: it says so, or there is none."""
+def is_full(folder: Path, printed: str) -> bool:
+    """Whether a tool that wrote in `folder` lacked room: it says so, or there is none."""
     return os.strerror(errno.ENOSPC) in printed or shutil.disk_usage(folder).free < FULL_BYTES
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -77,10 +78,11 @@ def network(cache, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def computed(cache, tmp_path_factory):
-    """Converts a model, launches the runner once and gives the first output."""
+    """Converts a model, launches the runner once, here or on another device, and gives the first output."""
 
-    def compute(model, runtime, precision="fp32", shape=(), calibration=None):
-        made = make_artifact(cache, model, form(runtime, precision), calibration)
+    def compute(model, runtime, precision="fp32", shape=(), calibration=None, place=None, backend="cpu"):
+        wanted = msgspec.structs.replace(form(runtime, precision), backend=backend)
+        made = make_artifact(cache, model, wanted, calibration)
         folder = tmp_path_factory.mktemp("launch")
         generator = np.random.default_rng(0)
         for index, tensor in enumerate(model.inputs):
@@ -89,7 +91,7 @@ def computed(cache, tmp_path_factory):
         feed = Feed(path=folder, files=files, digest=model.sha256)
         outputs = (TensorSpec(name="y", shape=shape),)
         known = RUNTIMES[runtime]
-        with LocalDevice("host", str(folder / "device"), exclusive=False) as device:
+        with place or LocalDevice("host", str(folder / "device"), exclusive=False) as device:
             staged = stage(
                 device,
                 runner=runner_tree(cache),
@@ -101,7 +103,7 @@ def computed(cache, tmp_path_factory):
             )
             job = Job(
                 runtime=runtime,
-                backend="cpu",
+                backend=backend,
                 precision=precision,
                 threads=1,
                 files=staged.files,

@@ -334,7 +334,7 @@ def test_a_model_that_is_right_needs_no_search(parity):
 @pytest.mark.parametrize(
     ("runtime", "precision", "told"),
     [
-        ("ncnn", "w4", "ncnn has no w4 here; it has fp32"),
+        ("ncnn", "w4", "ncnn has no w4. Its 4-bit weights"),
         ("ncnm", "fp32", "unknown runtime 'ncnm'. Did you mean ncnn?"),
         ("ncnn", "fp61", "unknown precision 'fp61'. Did you mean"),
     ],

@@ -1,6 +1,5 @@
 """The cache: built once, whole or not at all, whatever dies, races or fills up."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -33,32 +32,12 @@ entry = Cache(Path(sys.argv[1])).entry("things", {"model": "a", "options": {"fp1
 print(*sorted(p.name for p in entry.iterdir()))
 """
 
+pytest_plugins = ["peers.disk_fixtures"]
+
 
 @pytest.fixture
 def cache(tmp_path):
     return Cache(tmp_path / "cache")
-
-
-@pytest.fixture
-def mounted(tmp_path):
-    """A small disk of its own; `remount` changes how it is mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def remount(options):
-        again = ["remount"] if os.path.ismount(disk) else []
-        tried = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", ",".join([*again, options]), "tmpfs", disk],
-            check=False,
-            capture_output=True,
-        )
-        if tried.returncode != 0:
-            pytest.skip(f"mounting a small disk is not permitted: {tried.stderr.decode().strip()}")
-        return disk
-
-    yield remount
-    if os.path.ismount(disk):
-        subprocess.run(["umount", disk], check=True)
 
 
 def whole(path):

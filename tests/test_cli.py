@@ -148,6 +148,54 @@ def test_a_model_is_converted_without_being_measured(tmp_path):
     assert all((path / "artifact.json").is_file() for path in paths)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--calibration-method", "kll"), "unknown calibration method 'kll'. Did you mean kl"),
+        (("--calibration-count", "0"), "calibration takes 1 to 1000 samples, not 0"),
+        (
+            ("--calibration-count", "4", "--precision", "fp16,w8"),
+            "are for int8, and asked for is fp16",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["convert", "parity"])
+def test_calibration_that_makes_no_sense_is_told_once_before_anything_is_converted(command, options, told):
+    cell = (command, "ppocr_cls", "--runtime", "mnn")
+    if command == "parity":
+        options = tuple(one.replace("fp16,w8", "fp16") for one in options)
+        cell += () if "--precision" in options else ("--precision", "int8")
+    done = pocketbench(*cell, *options, cwd=PROJECT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+
+
+def test_files_that_the_zoo_supplies_are_not_converted_and_that_is_no_failure(tmp_path):
+    table = 'inputs = [{ name = "x", shape = [1, 4] }]\nfeed = "stand_in"\n[models.net.artifacts]\n'
+    file = f'{{ source = "file:net.mnn", sha256 = "{"0" * 64}" }}'
+    (tmp_path / "zoo.toml").write_text(f"[models.net]\n{table}mnn = {file}\n")
+    command = ("convert", "net", "--zoo", "zoo.toml")
+    done = pocketbench(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "mnn@3.6.1 fp32  nothing to convert: the zoo supplies this file, which is measured as it is\n"
+    )
+    done = pocketbench(*command, "--runtime", "ncnn", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "net has no artifact for ncnn fp32 (cpu) and no source to convert one from" in done.stdout
+
+
+def test_options_of_a_conversion_can_be_tried_out_and_are_told():
+    cell = ("convert", "ppocr_cls", "--runtime", "mnn", "--precision", "w8")
+    done = pocketbench(*cell, "--option", "block=64", cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("mnn@3.6.1 w8 block=64  ")
+    done = pocketbench(*cell, "--option", "blok=64", cwd=PROJECT)
+    assert done.returncode == 1
+    assert "unknown key 'blok' in --option mnn w8. Did you mean block?" in done.stdout
+
+
 def test_a_reader_that_stops_reading_is_no_error(folder):
     many = measurement(run_id=OLD)
     store = RunStore(folder / "results")
@@ -158,3 +206,19 @@ def test_a_reader_that_stops_reading_is_no_error(folder):
     done = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("device,")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["export", "report"])
+def test_a_file_that_cannot_be_written_is_one_line_and_exit_code_2(folder, command):
+    (folder / "taken").write_text("a file, no folder")
+    done = pocketbench(command, "last", "--output", "taken/out", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("pocketbench: cannot write taken/out (")
+    assert "--output" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_convert_takes_a_backend_and_tells_the_nearest_to_a_wrong_one():
+    done = pocketbench("convert", "ppocr_cls", "--runtime", "ncnn", "--backend", "vulcan", cwd=PROJECT)
+    assert done.returncode == 2
+    assert "unknown backend 'vulcan'. Did you mean vulkan?" in done.stderr

@@ -12,6 +12,7 @@ from harness.models.feeds import make_feed
 from harness.models.prepare import Prepared
 from harness.runtimes import RUNTIMES
 from harness.spec import Model, TensorSpec
+from harness.spec.conversion import OPTIONS
 
 LINE = Model(
     name="reader", source="file:x.onnx", sha256="0" * 64, feed="text_line",
@@ -88,7 +89,7 @@ RIGHT = np.zeros((1, 3, 16, 32), np.float32)
         ((RIGHT.astype(np.uint8),), "input.1", r"input\.1 is uint8 1x3x16x32, but reader takes float32"),
         ((RIGHT,), "x", r"0\.npz has x, but reader takes input\.1"),
         ((np.full_like(RIGHT, np.nan),), "input.1", r"0\.npz: input\.1 holds values that are not finite"),
-        ((np.array([{}], object),), "input.1", r"0\.npz is not an \.npz file of plain arrays"),
+        ((np.array([{}], object),), "input.1", r"0\.npz is not an .* plain arrays: it holds Python objects"),
     ],
     ids=["empty", "shape", "dtype", "name", "nan", "objects"],
 )
@@ -104,8 +105,9 @@ def test_a_folder_that_is_not_there_and_a_file_that_is_no_archive_are_told(cache
         calibrate(cache, LINE, prepared, tmp_path, CalibrationPlan(folder=tmp_path / "nowhere"))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.npz").write_text("no archive")
-    with pytest.raises(PocketbenchError, match=r"a\.npz is not an \.npz file"):
+    with pytest.raises(PocketbenchError, match=r"a\.npz is not an \.npz file: .* this is none") as told:
         calibrate(cache, LINE, prepared, tmp_path, CalibrationPlan(folder=tmp_path / "bad"))
+    assert "pickle" not in str(told.value)
 
 
 def test_a_feed_with_one_form_needs_a_folder(cache, prepared, tmp_path):
@@ -149,3 +151,18 @@ def test_a_dynamic_quantizer_is_shown_nothing(cache, prepared, tmp_path):
     assert made.samples == []
     assert artifact_key(prepared, form("onnxruntime"), made)["options"]["calibration"]["method"] == "dynamic"
     assert cache.built == []
+
+
+@pytest.mark.parametrize(
+    ("runtime", "method", "options"),
+    [
+        ("onnxruntime", "minmax", {"percentile": 99}),
+        ("onnxruntime", "dynamic", {"per_channel": False}),
+        ("ncnn", "kl", {"percentile": 99}),
+    ],
+)
+def test_an_option_that_the_method_ignores_is_refused(cache, prepared, tmp_path, runtime, method, options):
+    shown = calibrate(cache, LINE, prepared, tmp_path, CalibrationPlan(count=1, method=method))
+    asked = msgspec.structs.replace(form(runtime), options=OPTIONS[runtime]["int8"](**options))
+    with pytest.raises(UnsupportedError, match=f"{next(iter(options))} has no effect with the calibration"):
+        artifact_key(prepared, asked, shown)

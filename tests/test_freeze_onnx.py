@@ -69,6 +69,55 @@ def test_a_request_that_does_not_fit_the_model_is_told_what_does(tools, tmp_path
     assert said in done.stderr
 
 
+CONVOLVED = """
+net (float[10, 3, 8, 8] x) => (float[10, 1, 8, 8] y) <float[1, 3, 1, 1] w = {1, 2, 3}> { y = Conv(x, w) }
+"""
+MULTIPLIED = "net (float[1, 2] x) => (float[1, 1] y) <float[2, 1] w = {1, 1}> { y = MatMul(x, w) }"
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "said"),
+    [
+        (CONVOLVED, [1, 4, 8, 8], "Conv y takes 3 channels and is given 4"),
+        (MULTIPLIED, [1, 3], "Incompatible dimensions for matrix multiplication"),
+    ],
+    ids=["channels", "features"],
+)
+def test_sizes_that_do_not_go_through_the_network_are_told_with_the_files(tools, tmp_path, text, shape, said):
+    done, _ = tools.freeze(tools.parsed(text, tmp_path / "net.onnx"), [("x", shape, "float32")])
+
+    assert done.returncode == 2
+    fixed = text.partition("[")[2].partition("]")[0]
+    assert f"'x' is float32 [{fixed}] in the file, and the zoo says {shape}: the network does" in done.stderr
+    assert said in done.stderr
+
+
+def test_sizes_that_a_file_was_only_traced_with_may_be_others(tools, tmp_path):
+    net = tools.parsed(CONVOLVED, tmp_path / "net.onnx")
+    frozen = tools.frozen(net, [("x", [1, 3, 16, 24], "float32")])
+
+    assert frozen.report["outputs"][0]["shape"] == [1, 1, 16, 24]
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [
+        ("my.own", "no runtime here knows: my.own has Fold (1), Turn (2). Export it without them"),
+        ("com.microsoft", "cannot be told: com.microsoft has Fold (1), Turn (2)"),
+    ],
+)
+def test_operators_that_are_not_onnxs_own_are_named_and_counted(tools, tmp_path, domain, said):
+    nodes = f"a = {domain}.Turn(x) b = {domain}.Fold(a) y = {domain}.Turn(b)"
+    text = f"net (float[1, 4] x) => (float[1, 4] y) {{ {nodes} }}"
+    model = tools.parsed(text, tmp_path / "net.onnx", domains=(domain,))
+
+    done, _ = tools.freeze(model, [("x", [1, 4], "float32")])
+
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 BRANCHES = """
 net (float[n, 4] x, int64 rate) => (float[n, 4] y, float[n, 4] z)
 <int64 eight = {8}, int64 nine = {9}> {

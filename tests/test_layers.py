@@ -10,7 +10,7 @@ PROJECT = Path(__file__).parent.parent
 
 LAYERS = [
     ["devices"],
-    ["harness.errors", "harness.spec"],
+    ["harness.errors", "harness.spec", "harness.pace"],
     ["harness.runner"],
     [
         "harness.cache",
@@ -37,8 +37,8 @@ LAYERS = [
     ],
     ["harness.bisect"],
     ["harness.results"],
-    ["harness.history", "harness.history_rows"],
-    ["harness.measure", "harness.quiet", "harness.fleet", "harness.run"],
+    ["harness.history", "harness.history_engine", "harness.history_rows"],
+    ["harness.measure", "harness.quiet", "harness.fleet", "harness.run", "harness.run_description"],
     ["reports"],
     ["harness.plugin", "harness.cli"],
 ]

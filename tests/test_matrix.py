@@ -91,6 +91,13 @@ def test_models_that_are_no_default_are_measured_when_named():
     assert {case.model for case in build_cases(ZOO, Filters(models=("heavy",)))} == {"heavy"}
 
 
+def test_a_size_that_is_to_be_filled_in_refuses_its_model_and_no_other():
+    zoo = {**ZOO, "open": model("open", default=False, inputs=(TensorSpec(name="x", shape=(1, 0)),))}
+    assert build_cases(zoo, Filters()) == build_cases(ZOO, Filters())
+    with pytest.raises(PocketbenchError, match=r"model open: the input 'x' has the shape \[1, 0\]; 0 stands"):
+        build_cases(zoo, Filters(models=("ppocr_det", "open")))
+
+
 def test_a_zoo_without_defaults_and_no_name_is_an_error_that_says_what_to_do():
     with pytest.raises(PocketbenchError, match="name one with --model"):
         build_cases({"heavy": ZOO["heavy"]}, Filters())

@@ -159,6 +159,12 @@ def test_dynamic_shapes_are_told_with_the_line_for_the_zoo():
     assert 'inputs = [{ name = "x", shape = [1, 3, HEIGHT, WIDTH] }]' in words
 
 
+def test_weights_beside_an_onnx_file_make_its_folder_the_source():
+    folder = DATA / "healthy_models" / "onnx_with_external_data"
+    assert f'source = "file:{folder}"' in told(folder, "use")
+    assert "its folder is the source" in told(folder, "external-data")
+
+
 def test_code_that_a_pickle_would_run_is_named():
     words = told(DATA / "broken_models" / "torch_file_runs_code", "runs-code")
     assert "posix.system" in words

@@ -147,6 +147,26 @@ def test_code_that_is_no_python_is_told_with_its_line(tmp_path):
     assert "line 2" in found.what
 
 
+@pytest.mark.parametrize("text", ["-" * 100_000 + "1", "x" + ".a" * 50_000], ids=["parser", "tree"])
+def test_code_that_is_nested_too_deep_for_python_is_told_as_such(tmp_path, text):
+    folders.chatglm2(tmp_path)
+    (tmp_path / "quantization.py").write_text(text)
+    assert "code-unparsable" in errors_in(tmp_path)
+
+
+@pytest.mark.parametrize("model_type", [[], {}, 1, True])
+def test_a_type_that_is_no_text_beside_code_is_never_an_exception(tmp_path, model_type):
+    folders.chatglm2(tmp_path)
+    folders.change_json(tmp_path / "config.json", model_type=model_type)
+    assert "no-model-type" in errors_in(tmp_path)
+
+
+def test_a_number_of_more_digits_than_python_reads_is_told(tmp_path):
+    folders.llama(tmp_path)
+    (tmp_path / "config.json").write_text('{"hidden_size": ' + "9" * 5000 + "}")
+    assert "invalid-json" in errors_in(tmp_path)
+
+
 def test_code_that_reaches_outside_of_the_folder_is_not_followed(tmp_path):
     folders.chatglm2(tmp_path)
     (tmp_path / "configuration_chatglm.py").write_text(

@@ -277,3 +277,28 @@ def test_a_file_beside_a_zoo_that_was_named_relatively_is_found_from_everywhere(
     monkeypatch.chdir(tmp_path)
     found = fetch(cache, "file:net.onnx", hashlib.sha256(b"net").hexdigest(), base=Path("zoo"))
     assert found == tmp_path / "zoo" / "net.onnx"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "url:http://somebody:secret@host/net.onnx",
+        "url:https://secret@host/nets.zip!net.onnx",
+        "overlay:file:folder + url:http://somebody:se@secret@host/net.onnx",
+        "http://somebody:secret@host/net.onnx",
+        "overlay:url:http://somebody:secret@host/net.onnx",
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_printing_it(source):
+    with pytest.raises(PocketbenchError, match=r"//\(password\)@host/") as refused:
+        check_source(source)
+    assert "secret" not in str(refused.value)
+
+
+def test_an_address_with_a_password_is_told_what_to_do_instead():
+    with pytest.raises(PocketbenchError, match=r"curl --netrc .* and use file:PATH"):
+        check_source("url:http://somebody:secret@host/net.onnx")
+
+
+def test_an_at_sign_behind_the_host_is_no_password():
+    check_source("url:https://host/net@2.onnx?by=somebody@host")

@@ -149,7 +149,7 @@ def test_the_token_is_shown_to_the_hub_alone_and_to_nobody_in_a_message(hub, cac
     monkeypatch.setenv("HF_TOKEN", "hf_aWrongOne")
     message = refused(cache, source)
     assert "it answers 403" in message
-    assert "hf_aWrongOne" not in message
+    assert "You showed (token)." in message
 
     monkeypatch.setenv("HF_TOKEN", "hf_theRightOne")
     hub.tokens.add("hf_theRightOne")
@@ -157,6 +157,33 @@ def test_the_token_is_shown_to_the_hub_alone_and_to_nobody_in_a_message(hub, cac
     assert hub.authorized == {"hub": {"hf_aWrongOne", "hf_theRightOne"}, "storage": set()}
     written = [p for p in cache.root.rglob("*") if p.is_file() and b"hf_theRightOne" in p.read_bytes()]
     assert written == []
+
+
+def test_the_token_of_hf_auth_login_is_told_to_nobody_either(hub, cache, tmp_path, monkeypatch):
+    hub.gated.add("org/net")
+    source = f"hf:org/net@{hub.add('org/net', FILES)}"
+    for name, path in (("HF_HOME", tmp_path / "hf-home"), ("HF_TOKEN_PATH", tmp_path / "elsewhere")):
+        monkeypatch.setenv(name, str(path))
+        file = path / "token" if name == "HF_HOME" else path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"hf_ofTheFileOf{name}\n")
+        assert "You showed (token)." in refused(cache, source)
+    assert hub.authorized["hub"] == {"hf_ofTheFileOfHF_HOME", "hf_ofTheFileOfHF_TOKEN_PATH"}
+
+
+def test_a_password_in_the_hubs_address_is_not_printed(hub, cache, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint.replace("://", "://somebody:secret@"))
+    message = refused(cache, "hf:org/net@main", "0" * 64)
+    assert "the hub at http://(password)@127.0.0.1" in message
+    assert "secret" not in message
+
+
+def test_a_hub_that_lists_a_file_outside_of_the_repository_is_told_with_its_name(hub, cache):
+    commit = hub.add("org/net", {**FILES, "own.json": b"{}"})
+    hub.renamed["own.json"] = "/etc/own.json"
+    message = refused(cache, f"hf:org/net@{commit}")
+    assert "/etc/own.json" in message
+    assert "JSON" not in message
 
 
 def test_a_name_that_the_hub_does_not_know_is_told_with_the_nearest(hub, cache):

@@ -29,6 +29,9 @@ KNOWN = {
 }
 
 
+BACKENDS = {"mnn": ("cpu",), "ncnn": ("cpu", "vulkan")}
+
+
 def written(path, header, entries, **changes):
     lines = [f"{key} = {value}" for key, value in {**entries, **changes}.items() if value is not None]
     path.write_text("\n".join(["# a comment first", header, *lines, ""]))
@@ -107,7 +110,8 @@ def test_a_model_keeps_everything_its_table_says(zoo):
         ({"parity": "{ fp16 = { cos = 0.9 } }"}, ["parity.fp16", "'cos'", "cosine"]),
         ({"parity": "{ fp61 = { cosine = 0.9 } }"}, ["unknown precision 'fp61'", "fp16"]),
         ({"inputs": '[{ name = "x", shape = [1, "n"] }]'}, ["inputs[0].shape[1]", "Expected `int`"]),
-        ({"inputs": '[{ name = "x", shape = [1, 0] }]'}, ["'x'", "[1, 0]", "1 or more"]),
+        ({"inputs": '[{ name = "x", shape = [1, -1] }]'}, ["'x'", "[1, -1]", "1 or more"]),
+        ({"inputs": None}, ["missing required field `inputs`", "`pocketbench models doctor FILE`"]),
         ({"inputs": '[{ name = "x", shape = [1], dtype = "float" }]'}, ["unknown dtype 'float'", "float32"]),
         ({"inputs": "[]"}, ["inputs is empty"]),
         ({"inputs": '"x"'}, ["inputs", "Expected `array`"]),
@@ -178,7 +182,7 @@ def test_expectations_are_read_in_order(expectations):
     path = expectations()
     path.write_text(path.read_text() + path.read_text().replace('"w4"', '"int8"'))
 
-    known = load_expectations(path, models=["net"], runtimes=["mnn", "ncnn"])
+    known = load_expectations(path, models=["net"], runtimes=BACKENDS)
 
     assert [(one.model, one.runtime, one.precision) for one in known] == [
         ("net", "mnn", "w4"),
@@ -202,6 +206,7 @@ def test_a_file_without_expectations_has_none(tmp_path):
         ({"model": '"nett"'}, ["unknown model 'nett'", "Did you mean net"]),
         ({"runtime": '"nccn"'}, ["unknown runtime 'nccn'", "Did you mean ncnn"]),
         ({"precision": '"fp8"'}, ["precision", "fp8"]),
+        ({"backend": '"vulkan"'}, ["unknown backend of mnn 'vulkan'", "cpu"]),
         ({"expect": '"bad"'}, ["expect", "bad"]),
         ({"reason": '" "'}, ["reason is empty"]),
         ({"evidence": None}, ["missing required field `evidence`"]),
@@ -211,11 +216,28 @@ def test_a_mistake_in_an_expectation_names_file_line_and_what_was_meant(expectat
     path = expectations(**changes)
 
     with pytest.raises(PocketbenchError) as error:
-        load_expectations(path, models=["net"], runtimes=["mnn", "ncnn"])
+        load_expectations(path, models=["net"], runtimes=BACKENDS)
 
     assert f"{path}:2" in str(error.value)
     for part in said:
         assert part in str(error.value)
+
+
+def test_an_expectation_may_be_about_one_backend_alone(expectations):
+    path = expectations(runtime='"ncnn"', backend='"vulkan"')
+    path.write_text(path.read_text() + path.read_text().replace("vulkan", "cpu"))
+
+    known = load_expectations(path, models=["net"], runtimes=BACKENDS)
+
+    assert [one.label for one in known] == ["net/ncnn/w4/vulkan", "net/ncnn/w4/cpu"]
+
+
+def test_an_expectation_of_all_backends_leaves_none_to_a_second(expectations):
+    path = expectations(runtime='"ncnn"')
+    path.write_text(path.read_text() + expectations(runtime='"ncnn"', backend='"vulkan"').read_text())
+
+    with pytest.raises(PocketbenchError, match=r"net/ncnn/w4/vulkan is listed twice, as net/ncnn/w4;"):
+        load_expectations(path)
 
 
 def test_a_case_that_is_expected_twice_is_told_at_its_second_place(expectations):

@@ -222,7 +222,7 @@ def test_an_override_replaces_only_what_it_names():
 
 def test_limits_loosen_with_the_precision():
     for figure in ("cosine", "snr_db", "top_k"):
-        values = [getattr(LIMITS[p], figure) for p in ("fp32", "fp16", "bf16", "w8", "int8", "w4")]
+        values = [getattr(LIMITS[p], figure) for p in ("fp32", "fp16", "w16", "bf16", "w8", "int8", "w4")]
         assert values == sorted(values, reverse=True)
     assert set(LIMITS) == set(PRECISIONS)
 

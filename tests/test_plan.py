@@ -146,6 +146,15 @@ def test_a_known_deviation_is_about_its_case_alone(zoo):
         assert made.expectation(case(**other)) is None
 
 
+def test_a_known_deviation_is_about_every_backend_unless_it_names_one(zoo, tmp_path):
+    assert plan(zoo).expectation(case(backend="vulkan")) is not None
+    (tmp_path / "zoo.toml").write_text(ZOO)
+    (tmp_path / "expectations.toml").write_text(f'{KNOWN}backend = "vulkan"\n')
+    made = plan(tmp_path / "zoo.toml")
+    assert made.expectation(case(backend="vulkan")) is not None
+    assert made.expectation(case(backend="cpu")) is None
+
+
 def test_a_known_deviation_is_about_the_default_version_only(zoo):
     made = plan(zoo, runtimes=("ncnn", "ncnn@1.0"))
     assert made.expectation(case(runtime_version="1.0")) is None

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 import report_samples
 from samples import case, measurement, run_info
 
+from harness.cli.arguments import DEFAULT_ZOO
+from harness.cli.recommend import convert_command
 from harness.results import RunStore
 from harness.spec import OutputParity, Verdict
+from harness.tradeoff import trade_offs
 
 PROJECT = Path(__file__).parent.parent
 OLD, NEW, OTHER = "20261121-020000-aaaaaaaaaa", "20261122-020000-bbbbbbbbbb", "20261123-020000-cccccccccc"
@@ -157,6 +161,26 @@ def test_nothing_within_the_limits_names_the_nearest_and_the_limit(folder):
     assert json.loads(told.stdout)["recommended"] is None
 
 
+def test_a_newer_run_of_a_part_is_told_to_be_one_and_which_run_has_more(folder, tmp_path):
+    shutil.copytree(folder / "results", tmp_path / "results")
+    part = "20261124-020000-dddddddddd"
+    writer = RunStore(tmp_path / "results").start(run_info(run_id=part))
+    writer.append(measured("mnn", "3.7.0", "fp32", 31.0, mib=4.5, error=4e-5, run_id=part))
+    writer.finish()
+    printed = pocketbench("recommend", "ppocr_det", cwd=tmp_path).stdout
+    assert printed.startswith("mnn@3.7.0 fp32")
+    assert "this run did not measure ncnn@1.0 fp16, 1 thread (18.0 ms" in printed
+    assert f"and 2 more: add --run {NEW}" in printed
+    told = json.loads(pocketbench("recommend", "ppocr_det", "--json", cwd=tmp_path).stdout)
+    assert told["wider_run_id"] == NEW
+    meant = pocketbench("recommend", "ppocr_det", "--run", part, cwd=tmp_path).stdout
+    assert "beware" not in meant
+
+
+def test_a_newer_run_of_all_is_no_part(folder):
+    assert "beware" not in pocketbench("recommend", "ppocr_det", cwd=folder).stdout
+
+
 def test_an_emulated_device_is_never_recommended_on(folder):
     done = pocketbench("recommend", "ppocr_det", "--device", "phone-qemu", cwd=folder)
     assert done.returncode == 1
@@ -171,7 +195,10 @@ def test_an_emulated_device_is_never_recommended_on(folder):
             "on pixel7 yet (it was on local, phone-qemu). Measure it: pytest suites/ --device=pixel7",
         ),
         (("recommend", "ppocr_dte"), "Did you mean ppocr_det?"),
-        (("tradeoff", "ppocr_det", "--run", "last"), "was not measured in last yet (it was on local"),
+        (
+            ("tradeoff", "ppocr_det", "--run", "last"),
+            "was not measured in last yet (other runs have it on local",
+        ),
         (("tradeoff", "ppocr_det", "--run", "nope"), "no run 'nope'"),
         (("tradeoff", "ppocr_det", "--run", "nowhere.jsonl"), "cannot read nowhere.jsonl"),
     ],
@@ -189,3 +216,21 @@ def test_a_model_of_the_zoo_that_no_run_measured_is_no_wrong_name(folder):
     done = pocketbench("recommend", "silero_vad", "--zoo", zoo, cwd=folder)
     assert done.returncode == 2
     assert f"pytest suites/ --device=local --model=silero_vad --zoo={zoo}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("runtime", "backend", "told"),
+    [
+        ("ncnn", "vulkan", "--backend vulkan"),
+        ("ncnn", "cpu", "--precision fp32"),
+        ("paddlelite", "mobile", None),
+    ],
+)
+def test_the_command_that_makes_it_again_names_the_backend_unless_it_would_be_for_this_processor(
+    runtime, backend, told
+):
+    one = measured(runtime, "1.0", "fp32", 1.0, mib=1.0, error=0.0)
+    moved = msgspec.structs.replace(one, case=msgspec.structs.replace(one.case, backend=backend))
+    (choice,) = trade_offs([moved])[0].choices
+    command = convert_command(choice, DEFAULT_ZOO)
+    assert command is None if told is None else command.endswith(told)

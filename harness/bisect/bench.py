@@ -15,6 +15,7 @@ from harness.convert.calibration import DEFAULT_PLAN, Calibration, CalibrationPl
 from harness.convert.supplied import find_supplied
 from harness.errors import UnsupportedError
 from harness.launch import launch, load_outputs
+from harness.models.originals import find_original
 from harness.models.prepare import Feed, Prepared, prepare, prepare_feed
 from harness.parity import Array, judge, judge_output, resolve
 from harness.preparation import Ready
@@ -44,15 +45,21 @@ def make_bench(
     cache: Cache, model: Model, base: Path, case: Case, plan: CalibrationPlan = DEFAULT_PLAN
 ) -> Bench:
     """Everything but the conversions; raises PocketbenchError for a case that cannot be converted."""
-    form = Format.of(case)
+    form = Format.of(case, options=model.options(case.runtime, case.precision))
     check_supported(form)
     if find_supplied(model, form) is not None:
         raise UnsupportedError(
             f"{model.name} in {case.runtime} {case.precision} is a file that the zoo supplies: inner tensors "
             "can be looked at only in what pocketbench converts itself"
         )
+    if (original := find_original(model, case.runtime)) is not None:
+        raise UnsupportedError(
+            f"{model.name} in {case.runtime} is converted from {original.framework}: inner tensors can be "
+            "looked at only in what is converted from ONNX"
+        )
     prepared = prepare(cache, model, base)
     feed = prepare_feed(cache, model, prepared, base)
+    plan = plan.completed(model, case.runtime, base)
     return Bench(
         case=case,
         model=model,
@@ -121,7 +128,9 @@ def _judged_outputs(bench: Bench, given: Arrays) -> dict[str, OutputParity]:
 
 def _computed(cache: Cache, bench: Bench, model: Prepared, reference: Reference) -> Arrays:
     """Outputs of `model`, converted for the case and launched once on this machine."""
-    artifact = make_artifact(cache, model, Format.of(bench.case), bench.calibration)
+    options = bench.model.options(bench.case.runtime, bench.case.precision)
+    form = Format.of(bench.case, options=options)
+    artifact = make_artifact(cache, model, form, bench.calibration)
     ready = Ready(
         case=bench.case,
         model=model,

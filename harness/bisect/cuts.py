@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from harness.bisect.graph import Graph, Tensor
-from harness.cache import Cache, file_sha256
+from harness.cache import Cache
 from harness.convert.rewrite import version_of
 from harness.environments import environment
-from harness.models.prepare import Prepared
+from harness.models.prepare import Prepared, onnx_sha256
 from harness.toolchains import ONNX, TOOLS, require_files, run_tool
 
 LIST, KEEP = "list_tensors.py", "keep_tensors.py"
@@ -39,7 +39,7 @@ def opened(cache: Cache, model: Prepared, kept: Sequence[str]) -> Prepared:
         _run(cache, KEEP, path, str(model.frozen), str(path / "frozen.onnx"), *pairs)
 
     file = cache.entry("cuts", key, build) / "frozen.onnx"
-    digest = file_sha256(file)
+    digest = onnx_sha256(file)
     outputs = (*model.outputs, *map(copy_of, kept))
     return msgspec.structs.replace(
         model,

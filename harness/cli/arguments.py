@@ -19,10 +19,19 @@ HistoryUrl = Annotated[
     str | None, typer.Option("--history", metavar="URL", help="Database (default: in the results).")
 ]
 Zoo = Annotated[Path, typer.Option("--zoo", metavar="PATH", help="The zoo file.")]
-CalibrationMethod = Annotated[
-    str | None, typer.Option("--calibration-method", help="For int8: minmax, percentile, kl, ema, admm.")
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="NAME=VALUE", help="Of the conversion, over the zoo's, such as block=64."
+    ),
 ]
-CalibrationCount = Annotated[int, typer.Option("--calibration-count", help="For int8: samples, at most.")]
+CalibrationMethod = Annotated[
+    str | None,
+    typer.Option("--calibration-method", help="For int8: minmax, percentile, kl, ema, admm, dynamic."),
+]
+CalibrationCount = Annotated[
+    int | None, typer.Option("--calibration-count", help="For int8: samples, at most (the zoo's, or 16).")
+]
 CalibrationFolder = Annotated[
     Path | None, typer.Option("--calibration-folder", help="For int8: your own, as .npz.")
 ]

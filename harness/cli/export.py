@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.arguments import LastRun, Results, RunName, store
+from harness.errors import PocketbenchError
 
 
 class Format(StrEnum):
@@ -31,4 +32,9 @@ def export(
     if output is None:
         sys.stdout.write(text)
     else:
-        output.write_text(text)
+        try:
+            output.write_text(text, "utf-8", newline="")
+        except OSError as error:
+            raise PocketbenchError(
+                f"cannot write {output} ({error.strerror}): name another with --output"
+            ) from error

@@ -13,7 +13,10 @@ from harness.errors import PocketbenchError, UnknownNameError
 if TYPE_CHECKING:
     from harness.results import RunStore
     from harness.spec import Measurement
-    from harness.tradeoff import TradeOff
+    from harness.tradeoff import Choice, TradeOff
+
+LOOKED_BACK = 20
+"""Runs in which choices are looked for that a newer run did not measure."""
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model that was measured.")]
 MeasuredRun = Annotated[
@@ -45,9 +48,33 @@ def measured_trade_offs(
     where = f" on {device}" if device else ""
     inside = f" in {run}" if run else ""
     others = ", ".join(sorted(measured.get(model, ())))
-    elsewhere = f" (it was on {others})" if others else ""
+    elsewhere = f" ({'other runs have it' if run else 'it was'} on {others})" if others else ""
     command = pytest_command(device=device or "NAME", model=model, zoo=zoo, results_dir=store.root)
     raise PocketbenchError(f"{model} was not measured{where}{inside} yet{elsewhere}. Measure it: {command}")
+
+
+def wider_run(store: "RunStore", trade_off: "TradeOff") -> "tuple[TradeOff, tuple[Choice, ...]] | None":
+    """The newest earlier run with choices for the model on the device that `trade_off` lacks, and these.
+
+    Only choices that are right count, and another version of a runtime is no other choice. None when there is
+    no such run among the LOOKED_BACK before.
+    """
+    from harness.tradeoff import trade_offs
+
+    held = {_cell(choice) for choice in trade_off.choices}
+    earlier = [run_id for run_id in store.run_ids() if run_id < trade_off.run_id]
+    for run_id in reversed(earlier[-LOOKED_BACK:]):
+        measurements = store.load(run_id).measurements
+        for found in trade_offs(measurements, model=trade_off.model, device=trade_off.device):
+            lacking = tuple(choice for choice in found.right if _cell(choice) not in held)
+            if lacking and not found.emulated:
+                return found, lacking
+    return None
+
+
+def _cell(choice: "Choice") -> tuple[str, str, int, str]:
+    case = choice.case
+    return case.runtime, case.precision, case.threads, case.backend
 
 
 def pytest_command(

@@ -46,8 +46,13 @@ def zoo_table(context: typer.Context, zoo: Zoo = DEFAULT_ZOO) -> None:
 
 
 def _origin(model: "Model") -> str:
-    """Where a model comes from; one without a source is the files that it was converted to."""
-    return model.source or f"artifacts: {', '.join(dict.fromkeys(one.runtime for one in model.artifacts))}"
+    """Where a model comes from; one without a source is the files that it is converted to or from."""
+    if model.source:
+        return model.source
+    artifacts = ", ".join(dict.fromkeys(one.runtime for one in model.artifacts))
+    originals = ", ".join(f"{one.framework} ({one.runtime})" for one in model.originals)
+    told = (("artifacts", artifacts), ("originals", originals))
+    return "; ".join(f"{what}: {which}" for what, which in told if which)
 
 
 @models.command()

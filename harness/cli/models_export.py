@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from harness.cli.arguments import console
+from harness.cli.stages import Stages
 
 if TYPE_CHECKING:
     from harness.models.export import Exported
@@ -34,7 +35,8 @@ def export_folder(
 
     out = console()
     options = Export(task=task, opset=opset or Export().opset, trust_remote_code=trust_remote_code)
-    with out.status(f"exporting {folder}"):
+    with Stages() as stages:
+        stages.report(f"exporting {folder}", 0, 0)
         graph = export_onnx(Cache(), folder, options)
     told = read_export(graph)
     out.print(f"{told.class_name} for {told.task}: {graph}", markup=False, soft_wrap=True)
@@ -46,6 +48,8 @@ def export_folder(
             far = f"{told.compared[name]['max_rel']:.2g}" if name in told.compared else ""
             table.add_row(kind, name, tensor.dtype, ", ".join(map(str, tensor.shape)), far)
     out.print(table)
+    if told.tokens:
+        out.print(f"tokens of the feed: {told.tokens}", markup=False, highlight=False, soft_wrap=True)
     out.print(_zoo_lines(told), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ from harness.cli.arguments import (
     CalibrationCount,
     CalibrationFolder,
     CalibrationMethod,
+    Options,
     Zoo,
     console,
 )
@@ -27,11 +28,12 @@ def parity(
     model: Annotated[str, typer.Argument(help="A model of the zoo.")],
     *,
     runtime: Annotated[str, typer.Option(help="Such as mnn, or mnn@3.6.1.")],
-    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16, w8, w4 or int8.")],
+    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16, w16, w8, w4 or int8.")],
     backend: Annotated[str | None, typer.Option(help="Default: the runtime's first.")] = None,
     bisect: Annotated[bool, typer.Option("--bisect", help="Find the first wrong operator.")] = False,
+    option: Options = None,
     calibration_method: CalibrationMethod = None,
-    calibration_count: CalibrationCount = 16,
+    calibration_count: CalibrationCount = None,
     calibration_folder: CalibrationFolder = None,
     zoo: Zoo = DEFAULT_ZOO,
 ) -> None:
@@ -43,25 +45,29 @@ def parity(
     from harness.bisect import diagnose, look_whole, make_bench
     from harness.bisect.conclusion import figures
     from harness.cache import Cache
-    from harness.convert.calibration import CalibrationPlan
+    from harness.convert.calibration import CalibrationPlan, check_asked
+    from harness.models.conversion_tables import with_options
     from harness.models.zoo import load_zoo
 
-    known, cache, out = load_zoo(zoo), Cache(), console()
+    known, out = load_zoo(zoo), console()
     base = zoo.absolute().parent
     case = _case(known, model, runtime, precision, backend)
-    label = f"{model} in {case.engine} {precision}"
+    asked = with_options(known[model], case.runtime, case.precision, option or ())
+    label = " ".join((f"{model} in {case.engine} {precision}", *(option or ())))
     plan = CalibrationPlan(count=calibration_count, method=calibration_method, folder=calibration_folder)
+    check_asked(plan, [case.precision])
     with Stages() as stages:
         stages.report(f"converting {label}", 0, 0)
-        bench = make_bench(cache, known[model], base, case, plan)
+        cache = Cache().telling(stages.downloading)
+        bench = make_bench(cache, asked, base, case, plan)
         whole = look_whole(cache, bench)
-        if not whole.wrong:
-            told = "; ".join(f"{one.name}: {figures(one)}" for one in whole.judged.values())
-            out.print(f"{label}: nothing leaves tolerance: {told}", markup=False, soft_wrap=True)
-            return
-        if bisect:
+        if whole.wrong and bisect:
             stage = f"bisecting {label}"
             found = diagnose(cache, bench, whole, lambda done, total: stages.report(stage, done, total))
+    if not whole.wrong:
+        told = "; ".join(f"{one.name}: {figures(one)}" for one in whole.judged.values())
+        out.print(f"{label}: nothing leaves tolerance: {told}", markup=False, soft_wrap=True)
+        return
     if not bisect:
         wrong = "; ".join(f"{name}: {whole.judged[name].failure}" for name in whole.wrong)
         out.print(

@@ -9,12 +9,15 @@ import typer
 from rich.text import Text
 
 from harness.cli.arguments import DEFAULT_ZOO, Results, Zoo, console, store
-from harness.cli.measured import MeasuredRun, ModelName, measured_trade_offs, pytest_command
+from harness.cli.measured import MeasuredRun, ModelName, measured_trade_offs, pytest_command, wider_run
 from harness.cli.tradeoff import choice_label, choice_trouble
 
 if TYPE_CHECKING:
     from harness.recommend import Excess, Limits, Recommendation
     from harness.tradeoff import Choice, TradeOff
+
+ONE_PROCESSOR = "mobile"
+"""The backend whose files are for the device's processor; `pocketbench convert` makes them for this one."""
 
 _OPTIONS = {"error": "--max-error", "artifact": "--max-mb", "peak memory": "--max-memory-mb"}
 
@@ -50,12 +53,16 @@ def recommend(
     (trade_off, *_) = measured_trade_offs(results, model, run=run, device=device, zoo=zoo)
     limits = Limits(max_error=max_error, max_size_mib=max_mb, max_peak_rss_mib=max_memory_mb)
     found = recommended(trade_off, limits)
+    # A run that is asked for is meant as it is; the newest may have measured a part only.
+    wider = wider_run(results, trade_off) if run is None else None
     if json:
-        _print_json(trade_off, limits, found, zoo)
+        _print_json(trade_off, limits, found, zoo, wider)
     elif found.chosen is None:
         console().print(Text(_refusal(trade_off, found)), soft_wrap=True)
     else:
         _print_chosen(trade_off, found, found.chosen, zoo, results.root)
+    if wider and not json:
+        console().print(Text(f"  {'beware':<12} {_left_out(*wider)}", style="yellow"), soft_wrap=True)
     if found.chosen is None:
         raise typer.Exit(code=1)
 
@@ -73,17 +80,15 @@ def artifact_path(choice: "Choice") -> Path | None:
 
 
 def convert_command(choice: "Choice", zoo: Path) -> str | None:
-    """The command that makes the artifact again; None for one that was supplied, or for another backend."""
+    """The command that makes the artifact again; None where there is none that surely does."""
     from harness.convert.supplied import SUPPLIED
-    from harness.runtimes import RUNTIMES
 
     case = choice.case
-    runtime = RUNTIMES.get(case.runtime)
-    if choice.artifact is None or choice.artifact.converter == SUPPLIED:
-        return None
-    if runtime is None or case.backend != runtime.backends[0]:
+    if choice.artifact is None or choice.artifact.converter == SUPPLIED or case.backend == ONE_PROCESSOR:
         return None
     command = ["pocketbench", "convert", case.model, "--runtime", case.engine, "--precision", case.precision]
+    if case.backend != "cpu":
+        command += ["--backend", case.backend]
     return shlex.join(command if zoo == DEFAULT_ZOO else [*command, "--zoo", str(zoo)])
 
 
@@ -149,6 +154,15 @@ def _how_sure(
     return lines
 
 
+def _left_out(earlier: "TradeOff", lacking: "tuple[Choice, ...]") -> str:
+    """What an earlier run measured and the one that is gone by did not."""
+    several = f", and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    return (
+        f"this run did not measure {choice_label(lacking[0])} ({_timed(lacking[0])} in run {earlier.run_id})"
+        f"{several}: add --run {earlier.run_id} to go by that one"
+    )
+
+
 def _timed(choice: "Choice") -> str:
     from reports.numbers import number, span
 
@@ -164,12 +178,14 @@ def _launches(choice: "Choice") -> str:
 
 
 def _not_by_convert(choice: "Choice") -> str:
-    """Where an artifact comes from that `pocketbench convert` does not make."""
+    """Where an artifact comes from that `pocketbench convert` need not make alike."""
     from harness.convert.supplied import SUPPLIED
 
-    if choice.artifact is not None and choice.artifact.converter == SUPPLIED:
+    if choice.artifact is None:
+        return "not recorded by that run"
+    if choice.artifact.converter == SUPPLIED:
         return "nobody here: the zoo supplies it"
-    return f"measuring it: convert makes no artifacts for the backend {choice.case.backend}"
+    return f"measuring it: files for the backend {choice.case.backend} are for one kind of processor"
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -209,7 +225,13 @@ def _exceeded(excess: "Excess") -> str:
     return f"{excess.what} {told} is over {_OPTIONS[excess.what]} {excess.limit:g}"
 
 
-def _print_json(trade_off: "TradeOff", limits: "Limits", found: "Recommendation", zoo: Path) -> None:
+def _print_json(
+    trade_off: "TradeOff",
+    limits: "Limits",
+    found: "Recommendation",
+    zoo: Path,
+    wider: "tuple[TradeOff, tuple[Choice, ...]] | None",
+) -> None:
     import msgspec
 
     told = {
@@ -224,6 +246,7 @@ def _print_json(trade_off: "TradeOff", limits: "Limits", found: "Recommendation"
         "nearest": _flat(found.nearest, zoo),
         "excesses": found.excesses,
         "excluded": found.excluded,
+        "wider_run_id": wider[0].run_id if wider else None,
     }
     typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.arguments import HistoryUrl, LastRun, Results, RunName, store
+from harness.errors import PocketbenchError
 
 
 def report(
@@ -23,5 +24,10 @@ def report(
     path = output or stored.directory / "report.html"
     with History(history or default_url(store(results_dir).root)) as database:
         earlier = read_trends(database, stored.measurements)
-    write_page(path, stored.info, stored.measurements, history=earlier)
+    try:
+        write_page(path, stored.info, stored.measurements, history=earlier)
+    except OSError as error:
+        raise PocketbenchError(
+            f"cannot write {path} ({error.strerror}): name another with --output"
+        ) from error
     typer.echo(path)

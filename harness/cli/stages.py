@@ -1,11 +1,14 @@
 """Progress of one long piece of work: a bar on a terminal, a plain line now and then elsewhere, on stderr."""
 
 import time
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
+
+from harness.pace import Pace
 
 PLAIN_EVERY_S = 10.0
 
@@ -19,10 +22,19 @@ class Stages:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=self._console, transient=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}", markup=False),
+            console=self._console,
+            transient=True,
+            # What goes to standard output stays there, also when that is no terminal.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._stage = ""
         self._began = self._told = time.monotonic()
+        self._pace, self._lock = Pace(), Lock()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -37,28 +49,38 @@ class Stages:
 
     def report(self, stage: str, done: int, total: int) -> None:
         """Tell that `done` steps of `stage`'s `total` are done (0: how many is not known)."""
-        begins = stage != self._stage
+        now, begins = time.monotonic(), stage != self._stage
         if begins:
-            self._stage, self._began = stage, time.monotonic()
-        if self._console.is_terminal:
-            self._draw(done, total, begins=begins)
-        else:
-            self._tell(done, total, begins=begins)
+            self._stage, self._began = stage, now
+        amount = f"{done}/{total}" if total else ""
+        if done and not begins:
+            amount += f", about {(now - self._began) / done * (total - done):.0f} s left"
+        with self._lock:
+            if self._console.is_terminal:
+                self._draw(stage, amount, done, total)
+            elif begins or now - self._told > PLAIN_EVERY_S:
+                self._tell(f"{stage} {amount}".strip())
 
-    def _draw(self, done: int, total: int, *, begins: bool) -> None:
-        if begins:
+    def downloading(self, what: str, done: int, total: int) -> None:
+        """Tell that `done` bytes of `what`'s `total` are here (0: how many is not known); from any thread."""
+        amount = self._pace.told(what, done, total)
+        with self._lock:
+            if self._console.is_terminal:
+                if 0 < total <= done:  # what it was fetched for goes on
+                    self._draw(self._stage, "", 0, 0)
+                else:
+                    self._draw(f"downloading {what}", amount, done, total)
+            elif time.monotonic() - self._told > PLAIN_EVERY_S:
+                self._tell(f"downloading {what}: {amount}")
+
+    def _draw(self, description: str, amount: str, done: int, total: int) -> None:
+        tasks = self._bar.tasks
+        if not tasks or tasks[0].description != description:
             for over in self._bar.task_ids:
                 self._bar.remove_task(over)
-            self._bar.add_task(self._stage, total=None)
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total or None)
+            self._bar.add_task(description, total=None, amount="")
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total or None, amount=amount)
 
-    def _tell(self, done: int, total: int, *, begins: bool) -> None:
-        now = time.monotonic()
-        if begins or now - self._told > PLAIN_EVERY_S:
-            left = (now - self._began) / done * (total - done) if done and not begins else None
-            amount = f" {done}/{total}" if total else ""
-            self._console.print(
-                f"{self._stage}{amount}{f', about {left:.0f} s left' if left is not None else ''}",
-                markup=False,
-            )
-            self._told = now
+    def _tell(self, text: str) -> None:
+        self._console.print(text, markup=False)
+        self._told = time.monotonic()

@@ -7,18 +7,20 @@ measured, or a folder of the user's: `.npz` files with one array for each input,
 
 import inspect
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 from harness.cache import Cache, tree_sha256
 from harness.errors import PocketbenchError, UnknownNameError, UnsupportedError
 from harness.models import feeds
+from harness.models.originals import PreparedOriginal
 from harness.models.prepare import Prepared
 from harness.models.sources import fetch
 from harness.spec import Frozen, Model, Precision
+from harness.spec.conversion import METHODS, MOST_SAMPLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,18 +28,10 @@ if TYPE_CHECKING:
 CALIBRATED: Final[frozenset[Precision]] = frozenset({"int8"})
 """Precisions whose ranges are read off samples."""
 
-METHODS: Final = ("minmax", "percentile", "kl", "ema", "admm", "dynamic")
-"""How a tensor's range is chosen; which of them a runtime has, and its default, its converter says.
-
-minmax takes the largest values seen, percentile leaves the rarest out, kl takes the range that keeps the most
-of the distribution (Kullback-Leibler divergence; "entropy" in onnxruntime), ema a moving average of largest
-values, admm iterates weights and ranges together; dynamic reads ranges off each input while it runs, and no
-samples.
-"""
-
-MOST_SAMPLES: Final = 1000
-
 Sample = Mapping[str, "NDArray[Any]"]
+
+
+DEFAULT_COUNT: Final = 16
 
 
 class CalibrationPlan(Frozen, frozen=True, kw_only=True):
@@ -46,9 +40,18 @@ class CalibrationPlan(Frozen, frozen=True, kw_only=True):
     Without a `folder` they are feeds of the model's own kind.
     """
 
-    count: int = 16
+    count: int | None = None
     method: str | None = None
     folder: Path | None = None
+
+    def completed(self, model: Model, runtime: str, base: Path) -> Self:
+        """The same, and where nothing is asked for what the zoo, which lies in `base`, says of `model`."""
+        said = model.calibration
+        return type(self)(
+            count=said.count if self.count is None else self.count,
+            method=self.method or said.method_for(runtime),
+            folder=self.folder or (base / said.folder if said.folder else None),
+        )
 
 
 DEFAULT_PLAN: Final = CalibrationPlan()
@@ -68,10 +71,31 @@ class Calibration(Frozen, frozen=True, kw_only=True):
         return [self.path / name for name in self.files]
 
 
+def check_asked(plan: CalibrationPlan, precisions: Collection[Precision]) -> None:
+    """Raise before anything is converted what is wrong with `plan` for every one of `precisions`.
+
+    UnknownNameError for a method that no runtime has, PocketbenchError for a count that makes no sense and
+    when nothing is to be calibrated.
+    """
+    _check(plan)
+    if plan != DEFAULT_PLAN and not CALIBRATED & set(precisions):
+        raise PocketbenchError(
+            f"the --calibration options are for {', '.join(sorted(CALIBRATED))}, and asked for is "
+            f"{', '.join(dict.fromkeys(precisions))}: leave them out, or add --precision int8"
+        )
+
+
+def _check(plan: CalibrationPlan) -> None:
+    if plan.method is not None and plan.method not in METHODS:
+        raise UnknownNameError("calibration method", plan.method, METHODS)
+    if plan.count is not None and not 1 <= plan.count <= MOST_SAMPLES:
+        raise PocketbenchError(f"calibration takes 1 to {MOST_SAMPLES} samples, not {plan.count}")
+
+
 def calibrate(
     cache: Cache,
     model: Model,
-    prepared: Prepared,
+    prepared: Prepared | PreparedOriginal,
     base: Path,
     plan: CalibrationPlan = DEFAULT_PLAN,
 ) -> Calibration:
@@ -80,16 +104,14 @@ def calibrate(
     Raises PocketbenchError for a folder without samples, or for a sample that is not what the model takes;
     UnsupportedError when the model's feed has but one form and no folder is given.
     """
-    if plan.method is not None and plan.method not in METHODS:
-        raise UnknownNameError("calibration method", plan.method, METHODS)
-    if not 1 <= plan.count <= MOST_SAMPLES:
-        raise PocketbenchError(f"calibration takes 1 to {MOST_SAMPLES} samples, not {plan.count}")
+    _check(plan)
+    count = DEFAULT_COUNT if plan.count is None else plan.count
     if plan.method == "dynamic":
         return Calibration(path=base, files=(), digest="", method=plan.method)
     if plan.folder is None:
-        key, samples = _of_feed(cache, model, prepared, base, plan.count)
+        key, samples = _of_feed(cache, model, prepared, base, count)
     else:
-        key, samples = _of_folder(model, plan.folder, plan.count)
+        key, samples = _of_folder(model, plan.folder, count)
 
     def build(path: Path) -> None:
         renamed = dict(zip(prepared.original_inputs, (t.name for t in prepared.inputs), strict=True))
@@ -97,7 +119,11 @@ def calibrate(
             arrays: dict[str, Any] = {renamed[name]: array for name, array in sample.items()}
             np.savez(path / f"{number:04}.npz", **arrays)
 
-    path = cache.entry("calibrations", {**key, "order": prepared.original_inputs}, build)
+    named = {}
+    if isinstance(prepared, PreparedOriginal):
+        # The same samples, by the names of another file.
+        named = {"names": [tensor.name for tensor in prepared.inputs]}
+    path = cache.entry("calibrations", {**key, **named, "order": prepared.original_inputs}, build)
     files = sorted(path.glob("*.npz"))
     return Calibration(
         path=path,
@@ -110,7 +136,7 @@ def calibrate(
 def calibration_for(
     cache: Cache,
     model: Model,
-    prepared: Prepared,
+    prepared: Prepared | PreparedOriginal,
     precision: Precision,
     base: Path,
     plan: CalibrationPlan = DEFAULT_PLAN,
@@ -136,7 +162,7 @@ def chosen_method(runtime: str, known: Iterable[str], calibration: Calibration |
 
 
 def _of_feed(
-    cache: Cache, model: Model, prepared: Prepared, base: Path, count: int
+    cache: Cache, model: Model, prepared: Prepared | PreparedOriginal, base: Path, count: int
 ) -> tuple[dict[str, Any], Callable[[], Iterable[Sample]]]:
     """Key of, and maker of `count` feeds of the model's kind, other than the measured one."""
     code = Path(inspect.getfile(feeds)).parent
@@ -186,11 +212,17 @@ def _of_folder(
 def _read(model: Model, file: Path) -> Sample:
     """One sample; raises PocketbenchError when it is not what the model takes."""
     where = f"calibration sample {file}"
+    if not zipfile.is_zipfile(file):
+        raise PocketbenchError(
+            f"{where} is not an .npz file: numpy.savez writes these as archives, and this is none, or cut off"
+        )
     try:
         with np.load(file, allow_pickle=False) as stored:
             sample = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise PocketbenchError(f"{where} is not an .npz file of plain arrays: {error}") from error
+        # numpy's advice for objects is to read them, which may run anything.
+        why = "it holds Python objects, which are not read" if "allow_pickle" in str(error) else error
+        raise PocketbenchError(f"{where} is not an .npz file of plain arrays: {why}") from error
     wanted = {tensor.name: tensor for tensor in model.inputs}
     if sample.keys() != wanted.keys():
         raise PocketbenchError(

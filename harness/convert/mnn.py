@@ -14,29 +14,25 @@ import numpy as np
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Format, Request
 from harness.convert.calibration import Calibration, chosen_method
+from harness.convert.mnn_original import convert_original
 from harness.convert.operators import count_operators, told
-from harness.convert.rewrite import rewritten, version_of
+from harness.convert.rewrite import refuse_beside, rewritten, time_for, version_of
 from harness.environments import Environment, Packages, environment
-from harness.errors import ConversionError
+from harness.errors import ConversionError, UnknownNameError
+from harness.models.doctor.formats.mnn import convolutions
+from harness.models.originals import PreparedOriginal
 from harness.runtimes.mnn import MNN
 from harness.spec import Precision
+from harness.spec.conversion import MnnInt8, MnnWeights
 from harness.toolchains import TOOLS, require_files, run_tool
 
-FLAGS: dict[Precision, list[str]] = {
-    "fp32": [],
-    "fp16": ["--fp16"],
-    "w8": ["--weightQuantBits", "8", "--weightQuantBlock", "32", "--hqq"],
-    "w4": ["--weightQuantBits", "4", "--weightQuantBlock", "16", "--hqq"],
-    "int8": [],
-}
-"""A step and an offset for every 32 weights (16 in 4 bits), chosen by half-quadratic quantization.
+BITS: dict[Precision, str] = {"w8": "8", "w4": "4"}
 
-With one step for a channel, or with steps by the largest weight, a recogniser reads another text
-(docs/runtimes.md).
-"""
+SYMMETRIC = "--weightQuantAsymmetric"
+"""With it, whatever its value, steps are symmetric in MNN 3.0.0 to 3.6.1; name and help say the reverse."""
 
 HQQ_SINCE = (3, 4)
-"""Before, `--hqq` is no option: steps are then symmetric, by the largest weight."""
+"""Before, `--hqq` is no option: steps and offsets are then by the smallest and largest weight."""
 
 LIFT, EQUALIZE = "lift_weights.py", "equalize_weights.py"
 REWRITINGS: dict[Precision, tuple[str, ...]] = {
@@ -48,8 +44,11 @@ REWRITINGS: dict[Precision, tuple[str, ...]] = {
 
 METHODS = {"admm": "ADMM", "kl": "KL", "ema": "EMA"}
 
-QUANTIZER: dict[str, Any] = {"weight_quantize_method": "MAX_ABS", "batch_size": 1, "quant_bits": 8}
+QUANTIZER: dict[str, Any] = {"batch_size": 1, "quant_bits": 8}
 """A batch of one: the inputs' shapes are fixed."""
+
+APART = ".weight"
+"""Above 2 GB mnnconvert writes weights to a file of their own, which the runtime finds by this ending."""
 
 NOT_SUPPORTED = re.compile(r"Not Support(?:ed)?[:\s]+(?:ONNX::)?(\w+)", re.IGNORECASE)
 
@@ -57,27 +56,57 @@ NOT_SUPPORTED = re.compile(r"Not Support(?:ed)?[:\s]+(?:ONNX::)?(\w+)", re.IGNOR
 def _options(form: Format) -> dict[str, Any]:
     scripts = REWRITINGS.get(form.precision, ())
     rewriting = {"rewritten": [version_of(script) for script in scripts]} if scripts else {}
-    quantizer = {"quantizer": QUANTIZER} if form.precision == "int8" else {}
+    quantizer = {"quantizer": _quantizer(form)} if form.precision == "int8" else {}
     return {"flags": _flags(form), **rewriting, **quantizer}
 
 
 def _flags(form: Format) -> list[str]:
+    """What mnnconvert is told beyond the files."""
+    if form.precision == "fp16":
+        return ["--fp16"]
+    if form.precision not in BITS:
+        return []
+    asked = form.settings(MnnWeights)
     numbers = tuple(int(part) for part in re.findall(r"\d+", form.version)[:2])
-    return [flag for flag in FLAGS[form.precision] if flag != "--hqq" or numbers >= HQQ_SINCE]
+    return [
+        *("--weightQuantBits", BITS[form.precision]),
+        *(("--weightQuantBlock", str(asked.block)) if asked.block else ()),
+        *((SYMMETRIC,) if asked.symmetric else ()),
+        *(("--hqq",) if asked.hqq and numbers >= HQQ_SINCE else ()),
+    ]
+
+
+def _quantizer(form: Format) -> dict[str, Any]:
+    """What mnnquant is told beyond the samples and how it reads them."""
+    asked = form.settings(MnnInt8)
+    return {
+        **QUANTIZER,
+        "weight_quantize_method": asked.weight_method.upper(),
+        "feature_clamp_value": asked.feature_clamp,
+        "skip_quant_op_names": list(asked.leave_out),
+    }
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
     tools = environment(cache, _toolchain(request.version))
     target = request.out / "model.mnn"
-    model = request.model.frozen
-    for script in REWRITINGS.get(request.precision, ()):
-        model = rewritten(cache, script, model, request.out / f"{script}.onnx")
-    _run_converter(cache, tools, model, target, _flags(request.form("mnn")))
-    for leftover in request.out.glob("*.py.onnx"):
+    flags = _flags(request.form("mnn"))
+    if isinstance(request.model, PreparedOriginal):
+        convert_original(tools, request.model, target, flags)
+    else:
+        model = request.onnx
+        if request.precision == "int8":
+            refuse_beside(model, "mnnquant")
+        for script in REWRITINGS.get(request.precision, ()):
+            model = rewritten(cache, script, model, request.out / f"{script}.onnx")
+        _run_converter(cache, tools, model, target, flags)
+    for leftover in request.out.glob("*.onnx*"):
         leftover.unlink()
     if request.precision == "int8":
         _quantize(tools, request, target)
-    return Converted(files={"mnn": target.name})
+    weights = target.with_name(f"{target.name}{APART}")
+    beside = {"weights": weights.name} if weights.is_file() else {}
+    return Converted(files={"mnn": target.name, **beside})
 
 
 def _run_converter(cache: Cache, tools: Environment, model: Path, target: Path, flags: list[str]) -> None:
@@ -88,6 +117,7 @@ def _run_converter(cache: Cache, tools: Environment, model: Path, target: Path, 
         tools.command(str(TOOLS / "mnn_convert.py"), *arguments, "--bizCode", "pocketbench", *flags),
         cwd=target.parent,
         env=tools.variables(),
+        timeout_s=time_for(model),
     )
     unsupported = unsupported_operators(printed)
     if unsupported:
@@ -109,11 +139,15 @@ def _quantize(tools: Environment, request: Request, target: Path) -> None:
     """
     method = chosen_method("mnn", METHODS, request.calibration)
     source, folder = request.out / "float.mnn", request.out / "samples"
+    for name in request.form("mnn").settings(MnnInt8).leave_out:
+        # mnnquant would pass over a name that is not there.
+        if name not in (known := convolutions(target)):
+            raise UnknownNameError("convolution", name, known, f"{request.model.name} in MNN")
     target.rename(source)
     if request.calibration is not None:
         _write_samples(request, request.calibration, folder)
     config = {
-        **QUANTIZER,
+        **_quantizer(request.form("mnn")),
         "path": f"{folder}/",
         "used_sample_num": len(list(folder.iterdir())),
         "input_type": "sequence",

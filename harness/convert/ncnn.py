@@ -1,24 +1,26 @@
-"""ONNX to ncnn through pnnx, and on to int8 by a script of our own: ncnn's tools for it are in no package."""
+"""ONNX to ncnn through pnnx, and on to int8 by a script of our own, or by the user's copy of ncnn's tools."""
 
 import re
-import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness.cache import Cache
-from harness.convert import param_text
+from harness.convert import ncnn_tools, param_text
 from harness.convert.base import Converted, Converter, Format, Request
 from harness.convert.calibration import chosen_method
+from harness.convert.ncnn_original import arrange, explained, in_file_order, place_original
 from harness.convert.operators import told
-from harness.convert.rewrite import rewritten, version_of
+from harness.convert.rewrite import placed, rewritten, time_for, version_of
 from harness.environments import Packages, environment
 from harness.errors import ConversionError, UnsupportedError
+from harness.models.originals import PreparedOriginal
 from harness.runtimes.ncnn import NCNN
 from harness.spec import Precision, TensorSpec
+from harness.spec.conversion import NcnnInt8
 from harness.toolchains import TOOLS, require_files, run_tool
 
 TYPES = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
@@ -58,10 +60,6 @@ LACKED = "ncnn_layers.py"
 
 METHODS = {"percentile": "percentile", "kl": "kl", "minmax": "minmax"}
 
-PERCENTILE = 99.999
-
-QUANTIZABLE = ("Convolution", "ConvolutionDepthWise", "InnerProduct")
-
 
 def _options(form: Format) -> dict[str, Any]:
     options = {
@@ -69,7 +67,12 @@ def _options(form: Format) -> dict[str, Any]:
         "rewritten": [version_of(script) for script in _rewritings(form.precision)],
     }
     if form.precision == "int8":
-        return {**options, "percentile": PERCENTILE, "scripts": [version_of(INT8), version_of(READER)]}
+        return {**options, **_static(form), "scripts": [version_of(INT8), version_of(READER)]}
+    return options
+
+
+def _static(form: Format) -> dict[str, Any]:
+    options: dict[str, Any] = msgspec.to_builtins(form.settings(NcnnInt8))
     return options
 
 
@@ -80,30 +83,30 @@ def _rewritings(precision: Precision) -> list[str]:
 
 def _convert(cache: Cache, request: Request) -> Converted:
     tools = environment(cache, _toolchain(request.version))
-    source = request.model.frozen
-    for script in _rewritings(request.precision):
-        source = rewritten(cache, script, source, request.out / f"model.{script}.onnx")
-    # pnnx writes a dozen files beside its input.
-    model = request.out / "model.onnx"
-    shutil.copyfile(source, model)
+    original = request.model if isinstance(request.model, PreparedOriginal) else None
+    model = place_original(original, request.out) if original else _rewritten(cache, request)
+    inputs = in_file_order(original) if original else request.model.inputs
     shapes = ",".join(
         f"[{','.join(str(size) for size in tensor.shape)}]{TYPES.get(tensor.dtype, tensor.dtype)}"
-        for tensor in request.model.inputs
+        for tensor in inputs
     )
     half = f"fp16={int(request.precision == 'fp16')}"
-    printed = run_tool(
-        "pnnx",
-        [str(tools.site / "pnnx" / "pnnx"), model.name, f"inputshape={shapes}", half],
-        cwd=request.out,
-        env={},
-    )
+    command = [str(tools.site / "pnnx" / "pnnx"), model.name, f"inputshape={shapes}", half]
+    try:
+        printed = run_tool("pnnx", command, cwd=request.out, env={}, timeout_s=time_for(model))
+    except ConversionError as error:
+        if original is None or "crashed" not in str(error):
+            raise
+        raise explained(error) from error
     param, weights = request.out / "model.ncnn.param", request.out / "model.ncnn.bin"
     require_files("pnnx", printed, param)
     _refuse_unknown_layers(cache, request.version, param, printed)
     # Not by size: a network without weights has an empty file of them.
     if not weights.is_file():
         raise ConversionError(f"pnnx wrote {param.name} and no {weights.name}", printed)
-    axes = _batch_axes((request.out / "model_ncnn.py").read_text(), request.model.inputs)
+    axes = _batch_axes((request.out / "model_ncnn.py").read_text(), inputs)
+    if original:
+        axes = arrange(param, original, axes)
     for leftover in request.out.glob("model*"):
         if leftover not in {param, weights}:
             leftover.unlink()
@@ -113,20 +116,58 @@ def _convert(cache: Cache, request: Request) -> Converted:
     )
 
 
+def _rewritten(cache: Cache, request: Request) -> Path:
+    """The ONNX where pnnx may write its dozen files beside it, without what it or ncnn cannot take."""
+    source = request.onnx
+    for script in _rewritings(request.precision):
+        source = rewritten(cache, script, source, request.out / f"model.{script}.onnx")
+    model = request.out / "model.onnx"
+    placed(cache, source, model)
+    return model
+
+
 def _quantize(
     cache: Cache, request: Request, param: Path, weights: Path, axes: Sequence[int | None]
 ) -> dict[str, Any]:
     """Put an int8 network in the place of the fp32 one; returns which layers it has in which precision."""
     method = chosen_method("ncnn", METHODS, request.calibration)
-    tools = environment(cache, _runtime(request.version))
     floats = {file: file.rename(file.with_name(f"float.{file.name}")) for file in (param, weights)}
+    if supplied := _supplied(method):
+        network = ncnn_tools.FloatNetwork(
+            param=floats[param], weights=floats[weights], inputs=request.model.inputs, axes=axes
+        )
+        samples = request.calibration.samples if request.calibration else []
+        leave_out = request.form("ncnn").settings(NcnnInt8).leave_out
+        found = ncnn_tools.quantize(supplied, network, samples, leave_out, (param, weights))
+    else:
+        found = _quantize_here(cache, request, method, floats, axes)
+    for file in floats.values():
+        file.unlink()
+    if not found["int8"]:
+        raise UnsupportedError(
+            f"ncnn computes {', '.join(ncnn_tools.QUANTIZABLE)} in int8, and {request.model.name} has none "
+            "of them"
+        )
+    return found
+
+
+def _quantize_here(
+    cache: Cache,
+    request: Request,
+    method: str,
+    floats: Mapping[Path, Path],
+    axes: Sequence[int | None],
+) -> dict[str, Any]:
+    """The same by our own script: `floats` are the fp32 files, by the names that the int8 ones get."""
+    tools = environment(cache, _runtime(request.version))
+    param, weights = floats
     order = {
         "param": str(floats[param]),
         "bin": str(floats[weights]),
         "out_param": str(param),
         "out_bin": str(weights),
         "method": method,
-        "percentile": PERCENTILE,
+        **_static(request.form("ncnn")),
         "samples": [str(file) for file in request.calibration.samples] if request.calibration else [],
         "inputs": [[tensor.name, axis] for tensor, axis in zip(request.model.inputs, axes, strict=True)],
     }
@@ -139,14 +180,18 @@ def _quantize(
         timeout_s=1800.0,
     )
     require_files("ncnn int8", printed, param, weights)
-    for file in floats.values():
-        file.unlink()
-    found = msgspec.json.decode((request.out / "found.json").read_bytes(), type=dict[str, Any])
-    if not found["int8"]:
-        raise UnsupportedError(
-            f"ncnn computes {', '.join(QUANTIZABLE)} in int8, and {request.model.name} has none of them"
-        )
+    found: dict[str, Any] = msgspec.json.decode((request.out / "found.json").read_bytes())
     return found
+
+
+def _supplied(method: str) -> ncnn_tools.NcnnTools | None:
+    """The user's tools, if there are any and they do what `method` asks for."""
+    return ncnn_tools.NcnnTools.supplied() if method == ncnn_tools.METHOD else None
+
+
+def _told_of_tools(method: str) -> dict[str, Any]:
+    supplied = _supplied(method)
+    return {"tools": supplied.version} if supplied else {}
 
 
 def _refuse_unknown_layers(cache: Cache, version: str, param: Path, printed: str) -> None:
@@ -209,4 +254,5 @@ CONVERTER = Converter(
     options=_options,
     convert=_convert,
     methods=METHODS,
+    tools=_told_of_tools,
 )

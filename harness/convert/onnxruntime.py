@@ -1,6 +1,5 @@
 """ONNX for onnxruntime: as it is (fp32), by onnxconverter-common (fp16), by its own quantizers (less)."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,11 @@ import msgspec
 from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Format, Request
 from harness.convert.calibration import chosen_method
-from harness.convert.rewrite import rewritten, version_of
+from harness.convert.rewrite import placed, refuse_beside, rewritten, time_for, version_of
 from harness.environments import Packages, environment
 from harness.errors import UnsupportedError
+from harness.models.prepare import weights_beside
+from harness.spec.conversion import OnnxruntimeFp16, OnnxruntimeInt8, OnnxruntimeWeights
 from harness.toolchains import ONNX, TOOLS, require_files, run_tool
 
 ONNX_CONVERTER = "onnxconverter-common@1.16.0"
@@ -33,51 +34,79 @@ QUANTIZER = Packages(
 )
 
 FP16_KEPT = ("Resize",)
-"""Operators left in fp32: onnxruntime's half-precision Resize rejects the float scales beside it."""
+"""Operators always left in fp32: onnxruntime's half-precision Resize rejects the float scales beside it."""
 
-MATMUL, STATIC, WEIGHTS = "quantize_matmul.py", "quantize_onnx.py", "onnx_weights.py"
-
-BLOCK = {"block_size": 32, "is_symmetric": False, "accuracy_level": 0}
-"""A step and an offset for every 32 weights; at level 0 activations stay floats, at 4 they would not."""
+MATMUL, STATIC, RANGES, SENSITIVITY, WEIGHTS = (
+    "quantize_matmul.py",
+    "quantize_onnx.py",
+    "onnx_ranges.py",
+    "onnx_sensitivity.py",
+    "onnx_weights.py",
+)
 
 METHODS = {"minmax": "MinMax", "percentile": "Percentile", "kl": "Entropy", "dynamic": "Dynamic"}
-
-HEAVY = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
 
 EQUALIZE = "equalize_weights.py"
 """For int8: one step for a whole tensor has to suit all its channels."""
 
-INT8 = {"activations": "QUInt8", "weights": "QInt8", "percentile": 99.999, "operators": HEAVY}
-"""Unsigned activations with signed weights: twice as fast on x86 as both signed or both unsigned."""
-
 
 def _options(form: Format) -> dict[str, Any]:
+    quantizer = {"quantizer": QUANTIZER.requirements[0]}
     if form.precision == "fp16":
-        return {"keep_io_types": True, "op_block_list": list(FP16_KEPT)}
+        return _half(form)
     if form.precision in {"w8", "w4"}:
-        quantizer = {"quantizer": QUANTIZER.requirements[0], "script": version_of(MATMUL)}
-        return {"bits": int(form.precision[1:]), **BLOCK, **quantizer}
+        return {**_blocks(form), **quantizer, "script": version_of(MATMUL)}
     if form.precision == "int8":
-        scripts = {"script": version_of(STATIC), "rewritten": version_of(EQUALIZE)}
-        return {**INT8, "quantizer": QUANTIZER.requirements[0], **scripts}
+        scripts = {
+            "script": version_of(STATIC),
+            "ranges": version_of(RANGES),
+            "sensitivity": version_of(SENSITIVITY),
+        }
+        return {**_static(form), **quantizer, **scripts, "rewritten": version_of(EQUALIZE)}
     return {}
+
+
+def _half(form: Format) -> dict[str, Any]:
+    asked = form.settings(OnnxruntimeFp16)
+    kept = [*FP16_KEPT, *asked.float_operators]
+    return {"keep_io_types": True, "op_block_list": kept, "node_block_list": list(asked.leave_out)}
+
+
+def _blocks(form: Format) -> dict[str, Any]:
+    asked = form.settings(OnnxruntimeWeights)
+    return {
+        "bits": int(form.precision[1:]),
+        "block_size": asked.block,
+        "is_symmetric": asked.symmetric,
+        "accuracy_level": asked.accuracy_level,
+        "nodes_to_exclude": list(asked.leave_out),
+    }
+
+
+def _static(form: Format) -> dict[str, Any]:
+    options: dict[str, Any] = msgspec.to_builtins(form.settings(OnnxruntimeInt8))
+    return options
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
     target = request.out / "model.onnx"
+    found: dict[str, Any] = {}
     if request.precision == "fp32":
-        shutil.copyfile(request.model.frozen, target)
-        return Converted(files={"onnx": target.name})
-    if request.precision == "fp16":
+        placed(cache, request.onnx, target)
+    elif request.precision == "fp16":
         _float16(cache, request)
-        return Converted(files={"onnx": target.name})
-    if request.precision == "int8":
-        return Converted(files={"onnx": target.name}, found=_quantize(cache, request))
-    return Converted(files={"onnx": target.name}, found=_quantize_matmuls(cache, request))
+    elif request.precision == "int8":
+        found = _quantize(cache, request)
+    else:
+        found = _quantize_matmuls(cache, request)
+    # Named in the model, by which the runtime finds it.
+    weights = weights_beside(target)
+    beside = {"weights": weights.name} if weights else {}
+    return Converted(files={"onnx": target.name, **beside}, found=found)
 
 
 def _float16(cache: Cache, request: Request) -> None:
-    options = {"keep_io_types": True, "op_block_list": list(FP16_KEPT)}
+    options = _half(request.form("onnxruntime"))
     _run(cache, ONNX, "onnxconverter-common", "float16_onnx.py", request, options)
 
 
@@ -94,7 +123,7 @@ def _quantize_matmuls(cache: Cache, request: Request) -> dict[str, Any]:
             f"onnxruntime keeps only the weights of MatMul in fewer bits, and {request.model.name} has none: "
             f"it has {told}"
         )
-    options = {"bits": int(request.precision[1:]), **BLOCK}
+    options = _blocks(request.form("onnxruntime"))
     found = _run(cache, QUANTIZER, "onnxruntime's quantizer", MATMUL, request, options)
     return {**found, "left_in_fp32": rest}
 
@@ -102,11 +131,12 @@ def _quantize_matmuls(cache: Cache, request: Request) -> dict[str, Any]:
 def _quantize(cache: Cache, request: Request) -> dict[str, Any]:
     method = METHODS[chosen_method("onnxruntime", METHODS, request.calibration)]
     samples = request.calibration.samples if request.calibration else []
+    refuse_beside(request.onnx, "onnxruntime's static quantizer")
     equal = request.out / "equalized.onnx"
     order = {
-        "model": str(rewritten(cache, EQUALIZE, request.model.frozen, equal)),
+        "model": str(rewritten(cache, EQUALIZE, request.onnx, equal)),
         "method": method,
-        "options": INT8,
+        "options": _static(request.form("onnxruntime")),
         "samples": [str(file) for file in samples],
     }
     found = _run(cache, QUANTIZER, "onnxruntime's quantizer", STATIC, request, order)
@@ -120,7 +150,7 @@ def weighted_operators(cache: Cache, request: Request) -> dict[str, int]:
 
     def build(path: Path) -> None:
         tools = environment(cache, ONNX)
-        arguments = [str(request.model.frozen), str(path / "weights.json")]
+        arguments = [str(request.onnx), str(path / "weights.json")]
         run_tool(WEIGHTS, tools.command(str(TOOLS / WEIGHTS), *arguments), cwd=path, env=tools.variables())
 
     path = cache.entry("inspections", key, build)
@@ -133,13 +163,14 @@ def _run(
     """Run `script` with an order on the model; returns what it found."""
     tools = environment(cache, packages)
     target, found = request.out / "model.onnx", request.out / "found.json"
-    order = {"model": str(request.model.frozen), "out": str(target), **options}
+    order = {"model": str(request.onnx), "out": str(target), **options}
     (request.out / "order.json").write_bytes(msgspec.json.encode(order))
     printed = run_tool(
         name,
         tools.command(str(TOOLS / script), "order.json"),
         cwd=request.out,
         env={**tools.variables(), "ORT_DISABLE_TELEMETRY": "1"},
+        timeout_s=time_for(request.onnx),
     )
     require_files(name, printed, target)
     return msgspec.json.decode(found.read_bytes(), type=dict[str, Any]) if found.is_file() else {}

@@ -10,11 +10,14 @@ from harness.cache import Cache
 from harness.convert.base import Converted, Converter, Format, Request
 from harness.convert.calibration import chosen_method
 from harness.convert.operators import count_operators, told
-from harness.convert.rewrite import rewritten, version_of
+from harness.convert.paddlelite_original import combined
+from harness.convert.rewrite import refuse_beside, rewritten, time_for, version_of
 from harness.environments import Environment, Packages, environment
 from harness.errors import ConversionError, UnsupportedError
+from harness.models.originals import PreparedOriginal
 from harness.runtimes.paddlelite import PADDLELITE
 from harness.spec import Precision
+from harness.spec.conversion import PaddleliteInt8
 from harness.toolchains import TOOLS, X2PADDLE, require_files, run_tool
 
 X2PADDLE_OPSET = 12
@@ -30,11 +33,12 @@ TARGETS = {"x86_64": "x86", "i686": "x86", "aarch64": "arm", "armv7l": "arm"}
 """Processor -> the kernels an .nb file is made for; a Paddle model (`cpu`) is the same for all."""
 
 
-FLAGS: dict[Precision, list[str]] = {"fp16": ["--fp16"], "w8": ["--quantize", "QUANT_INT8"]}
+FLAGS: dict[Precision, list[str]] = {
+    "fp16": ["--fp16"],
+    "w16": ["--quantize", "QUANT_INT16"],
+    "w8": ["--quantize", "QUANT_INT8"],
+}
 """What the optimiser is told beyond the target."""
-
-INT8_OPERATORS = ["conv2d"]
-"""The runtime's x86 kernels crash on quantised depthwise convolutions; fully connected layers become NaN."""
 
 INT8 = "paddle_int8.py"
 
@@ -49,7 +53,7 @@ def _options(form: Format) -> dict[str, Any]:
                 "Paddle-Lite's int8 convolutions give other values at every launch on x86 "
                 "(ppocr_cls: cosine 1.00, 0.998 and 0.90 in three); ARM has --backend mobile"
             )
-        return {**options, "quantized": INT8_OPERATORS, "script": version_of(INT8)}
+        return {**options, **_static(form), "script": version_of(INT8)}
     if form.precision not in FLAGS:
         return options
     if form.backend != "mobile":
@@ -61,6 +65,11 @@ def _options(form: Format) -> dict[str, Any]:
     return {**options, "flags": FLAGS[form.precision]}
 
 
+def _static(form: Format) -> dict[str, Any]:
+    options: dict[str, Any] = msgspec.to_builtins(form.settings(PaddleliteInt8))
+    return options
+
+
 def _target(form: Format) -> dict[str, Any]:
     if form.backend != "mobile":
         return {}
@@ -70,17 +79,8 @@ def _target(form: Format) -> dict[str, Any]:
 
 
 def _convert(cache: Cache, request: Request) -> Converted:
-    paddle = cache.entry(
-        "paddle-models",
-        {
-            "model": request.model.sha256,
-            "toolchain": X2PADDLE,
-            "opset": X2PADDLE_OPSET,
-            "rewritten": version_of(LOWER),
-        },
-        lambda path: _to_paddle(cache, msgspec.structs.replace(request, out=path)),
-    )
-    names = {"input_names": {t.name: f"{PREFIX}{t.name}" for t in request.model.inputs}}
+    paddle = _paddle_model(cache, request)
+    names = {"input_names": _names(request)}
     if request.precision == "int8":
         paddle = _quantize(request, environment(cache, X2PADDLE), paddle)
     if request.backend == "cpu":
@@ -108,16 +108,37 @@ def _convert(cache: Cache, request: Request) -> Converted:
     return Converted(files={"nb": "model.nb"}, job_options=names)
 
 
+def _paddle_model(cache: Cache, request: Request) -> Path:
+    """Directory of model.pdmodel and model.pdiparams."""
+    if isinstance(request.model, PreparedOriginal):
+        return combined(cache, request.model)
+    key = {
+        "model": request.model.sha256,
+        "toolchain": X2PADDLE,
+        "opset": X2PADDLE_OPSET,
+        "rewritten": version_of(LOWER),
+    }
+    return cache.entry(
+        "paddle-models", key, lambda path: _to_paddle(cache, msgspec.structs.replace(request, out=path))
+    )
+
+
+def _names(request: Request) -> dict[str, str]:
+    """What the Paddle model calls the inputs, by the names that they have in the request."""
+    prefix = "" if isinstance(request.model, PreparedOriginal) else PREFIX
+    return {tensor.name: f"{prefix}{tensor.name}" for tensor in request.model.inputs}
+
+
 def _quantize(request: Request, tools: Environment, paddle: Path) -> Path:
     """Directory of a Paddle model with int8 ranges read off the calibration samples."""
     method = chosen_method("paddlelite", METHODS, request.calibration)
     quantized = request.out / "quantized"
-    order = {
+    order: dict[str, Any] = {
         "model": str(paddle / "model"),
         "algorithm": METHODS[method],
-        "operators": INT8_OPERATORS,
+        **_static(request.form("paddlelite")),
         "samples": [str(file) for file in request.calibration.samples] if request.calibration else [],
-        "names": {f"{PREFIX}{tensor.name}": tensor.name for tensor in request.model.inputs},
+        "names": {there: name for name, there in _names(request).items()},
         "out": str(quantized),
     }
     (request.out / "order.json").write_bytes(msgspec.json.encode(order))
@@ -131,17 +152,19 @@ def _quantize(request: Request, tools: Environment, paddle: Path) -> Path:
     require_files("paddle's quantizer", printed, quantized / "model.pdmodel", quantized / "model.pdiparams")
     found = msgspec.json.decode((request.out / "found.json").read_bytes(), type=dict[str, int])
     if not found["quantizing_operators"]:
+        asked = ", ".join(order["operators"])
         raise UnsupportedError(
-            f"Paddle-Lite computes {', '.join(INT8_OPERATORS)} in int8 here, and Paddle's quantizer finds "
-            f"none in {request.model.name}"
+            f"Paddle-Lite computes {asked} in int8 here, and Paddle's quantizer finds none in "
+            f"{request.model.name}"
         )
     return quantized
 
 
 def _to_paddle(cache: Cache, request: Request) -> None:
+    refuse_beside(request.onnx, "x2paddle")
     tools = environment(cache, X2PADDLE)
     saved, lowered = request.out / "saved", request.out / "lowered.onnx"
-    model = rewritten(cache, LOWER, request.model.frozen, lowered, str(X2PADDLE_OPSET))
+    model = rewritten(cache, LOWER, request.onnx, lowered, str(X2PADDLE_OPSET))
     try:
         printed = run_tool(
             "x2paddle",
@@ -155,6 +178,7 @@ def _to_paddle(cache: Cache, request: Request) -> None:
             ),
             cwd=request.out,
             env=tools.variables(),
+            timeout_s=time_for(model),
         )
     except ConversionError as error:
         _refuse_unsupported(cache, model, error.log)
@@ -201,4 +225,5 @@ CONVERTER = Converter(
     options=_options,
     convert=_convert,
     methods=METHODS,
+    original_name=lambda version: f"opt@{version}",
 )

@@ -49,12 +49,11 @@ def find_supplied(model: Model, form: Format) -> SuppliedArtifact | None:
 
 def nothing_for(model: Model, form: Format) -> UnsupportedError:
     """Why there is no artifact of `model`, which has no source, for `form`."""
-    held = ", ".join(
-        f"{one.runtime} {one.precision} ({'/'.join(backends_of(one))})" for one in model.artifacts
-    )
+    held = [f"{one.runtime} {one.precision} ({'/'.join(backends_of(one))})" for one in model.artifacts]
+    held += [f"{one.framework} for {one.runtime}" for one in model.originals]
     return UnsupportedError(
         f"{model.name} has no artifact for {form.runtime} {form.precision} ({form.backend}) and no source to "
-        f"convert one from; it has {held}"
+        f"convert one from; it has {', '.join(held)}"
     )
 
 
@@ -84,7 +83,7 @@ def supply(
         interface = read_interface(cache, form.runtime, form.version, files)
         hints = form.runtime == "ncnn"
         taken = match_inputs(inputs, interface.inputs, given.inputs, hints=hints)
-        told = _outputs(interface, outputs, given.outputs)
+        told = outputs_told(interface, outputs, given.outputs)
     except ConversionError as error:
         raise ConversionError(f"{where} ({_sources(given)}): {error}", error.log) from error
     except UnsupportedError as error:
@@ -126,7 +125,7 @@ def refuse_pointer(path: Path) -> None:
         )
 
 
-def _outputs(
+def outputs_told(
     interface: Interface, wanted: Sequence[Wanted] | None, named: Sequence[str]
 ) -> tuple[TensorSpec, ...]:
     """What the job is told of the outputs; their shapes are those of the reference, where there is one."""
@@ -179,7 +178,9 @@ def _placed(
         size_bytes=sum((path / name).stat().st_size for name in placed.values()),
         sha256={role: file_sha256(path / name) for role, name in placed.items()},
     )
-    return MadeArtifact(path=path, record=record, job_options=_job_options(given, interface, inputs, outputs))
+    return MadeArtifact(
+        path=path, record=record, job_options=job_options(given.runtime, interface, inputs, outputs)
+    )
 
 
 def _blob_names(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, str]:
@@ -189,17 +190,18 @@ def _blob_names(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> 
     return {} if all(old == new for old, new in names.items()) else names
 
 
-def _job_options(
-    given: SuppliedArtifact,
+def job_options(
+    runtime: str,
     interface: Interface,
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
 ) -> dict[str, Any]:
-    if given.runtime == "ncnn":
+    """What the runner has to be told of a file that it would not know by itself."""
+    if runtime == "ncnn":
         # Mats have no batch; whoever wrote the file fed it without one.
         shapes = [tensor.shape for tensor in inputs]
         return {"batch_axes": [0 if len(shape) > 1 and shape[0] == 1 else None for shape in shapes]}
-    if given.runtime == "paddlelite":
+    if runtime == "paddlelite":
         order = [port.name for port in interface.outputs]
         return {"output_indices": [order.index(tensor.name) for tensor in outputs]}
     return {}

@@ -101,22 +101,29 @@ def _artifact(runtime: str, value: object, place: Place) -> SuppliedArtifact:
     return SuppliedArtifact(
         runtime=runtime,
         precision=said.precision,
-        files={role: _pinned(key, value, place) for key, role in roles.items() if key in given},
+        files={
+            role: pinned_file(value, key, _hash_key(key), place)
+            for key, role in roles.items()
+            if key in given
+        },
         inputs=said.inputs,
         outputs=said.outputs,
     )
 
 
-def _pinned(key: str, table: Mapping[str, Any], place: Place) -> PinnedFile:
-    source, sha256 = table[key], table.get(_hash_key(key))
-    pinned = converted(PinnedFile, {"source": source, "sha256": sha256}, place)
+def pinned_file(table: Mapping[str, Any], key: str, hash_key: str, place: Place) -> PinnedFile:
+    """The file at `key` of `table` with the hash that stands at `hash_key`.
+
+    Raises PocketbenchError when either is not written as it should be, or a source lacks the hash it needs.
+    """
+    pinned = converted(PinnedFile, {"source": table[key], "sha256": table.get(hash_key)}, place)
     check_source_at(pinned.source, place)
-    problem = sha256_problem(_hash_key(key), pinned.sha256)
+    problem = sha256_problem(hash_key, pinned.sha256)
     if problem:
         raise PocketbenchError(f"{place}: {problem}")
     loose = not pinned.source.startswith("file:") and needs_sha256(pinned.source)
     if pinned.sha256 is None and loose:
-        raise PocketbenchError(f"{place}: {_hash_key(key)} is missing; only a file: source may go without")
+        raise PocketbenchError(f"{place}: {hash_key} is missing; only a file: source may go without")
     return pinned
 
 

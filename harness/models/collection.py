@@ -14,6 +14,7 @@ from typing import Final
 from harness.cache import digest_of
 from harness.errors import PocketbenchError
 from harness.models.artifact_tables import backends_of
+from harness.models.original_tables import SUFFIXES
 from harness.spec import PRECISIONS, Frozen, PinnedFile, Precision, SuppliedArtifact
 
 SINGLE: Final[Mapping[str, tuple[str, str]]] = {
@@ -48,7 +49,7 @@ _MANNERS: Final = frozenset(("opt", "optimized", "sim", "simplified", "mnn", "nc
 
 _PRECISIONS: Final[Mapping[str, Precision]] = {
     "fp32": "fp32", "float32": "fp32", "fp16": "fp16", "float16": "fp16", "half": "fp16", "bf16": "bf16",
-    "int8": "int8", "w8": "w8", "w4": "w4",
+    "int8": "int8", "w16": "w16", "w8": "w8", "w4": "w4",
 }  # fmt: skip
 """Words of a file's name that say its precision; without one it is taken for fp32."""
 
@@ -157,6 +158,8 @@ def _unreadable(paths: Sequence[Path]) -> Iterator[LeftOut]:
         reason = ""
         if suffix in OTHERS:
             reason = f"{OTHERS[suffix]}'s format: no runtime here reads it"
+            if suffix in SUFFIXES:
+                reason += ", but one may convert it: name it in a model's originals"
         elif suffix in PAIRS and path.with_suffix(PAIRS[suffix][1]) not in present:
             reason = f"its weights, {path.with_suffix(PAIRS[suffix][1]).name}, are not beside it"
         elif path.name.lower().endswith(".param.bin"):

@@ -6,7 +6,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,9 @@ PAUSE_S: Final = 0.5
 _BLOCK_BYTES: Final = 1 << 20
 _RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
+Told = Callable[[int, int], None]
+"""Told how many bytes have come, and how many there are (0: the server does not say)."""
+
 
 class _Version(msgspec.Struct, frozen=True):
     """What the server calls the content that a part was taken from (RFC 9110, section 8.8)."""
@@ -38,31 +41,31 @@ class _Broken(Exception):  # noqa: N818 - not for those who call
         self.resumable = resumable
 
 
-def download(url: str, path: Path, parts: Path) -> None:
+def download(url: str, path: Path, parts: Path, told: Told) -> None:
     """Write what `url` (http or https) answers to `path`, which appears only when it is whole.
 
     The part that has come lies in the directory `parts` meanwhile and is kept when the connection breaks: the
     rest is asked for by range, at once and in later calls, if the server says that the content is the same.
-    Raises ConnectionError when the server cannot be reached or keeps hanging up, PocketbenchError when it
-    answers with an error or the content does not fit on the disk.
+    `told` hears how far it is. Raises ConnectionError when the server cannot be reached or keeps hanging up,
+    PocketbenchError when it answers with an error or the content does not fit on the disk.
     """
     if not url.startswith(("https://", "http://")):
         raise PocketbenchError(f"cannot download {url}: only http and https are spoken")
     parts.mkdir(parents=True, exist_ok=True)
     part = parts / f"{digest_of(url)}.part"
     with FileLock(part.with_suffix(".lock")):
-        _complete(url, part)
+        _complete(url, part, told)
         part.replace(path)
         _version_file(part).unlink(missing_ok=True)
 
 
-def _complete(url: str, part: Path) -> None:
+def _complete(url: str, part: Path, told: Told) -> None:
     """Ask until `part` is whole."""
     failures = 0
     while True:
         before = _size(part)
         try:
-            _request(url, part)
+            _request(url, part, told)
         except _Broken as error:
             failures = failures + 1 if _size(part) <= before else 0
             if not error.resumable or failures >= ATTEMPTS:
@@ -72,7 +75,7 @@ def _complete(url: str, part: Path) -> None:
             return
 
 
-def _request(url: str, part: Path) -> None:
+def _request(url: str, part: Path, told: Told) -> None:
     """Ask once for what is missing of `part` and append it."""
     offset, headers = _what_is_missing(part)
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - checked by who calls
@@ -90,7 +93,7 @@ def _request(url: str, part: Path) -> None:
         why = f"{getattr(error, 'reason', error) or type(error).__name__}"
         raise _Broken(why, resumable=offset > 0) from error
     with answer:
-        _receive(url, answer, part)
+        _receive(url, answer, part, told)
 
 
 def _what_is_missing(part: Path) -> tuple[int, Mapping[str, str]]:
@@ -103,7 +106,7 @@ def _what_is_missing(part: Path) -> tuple[int, Mapping[str, str]]:
     return offset, {**headers, "Range": f"bytes={offset}-", "If-Range": known.validator}
 
 
-def _receive(url: str, answer: http.client.HTTPResponse, part: Path) -> None:
+def _receive(url: str, answer: http.client.HTTPResponse, part: Path, told: Told) -> None:
     """Append what the server sends; all is taken anew when it does not continue where the part ends."""
     start = 0
     if answer.status == http.HTTPStatus.PARTIAL_CONTENT:
@@ -117,7 +120,8 @@ def _receive(url: str, answer: http.client.HTTPResponse, part: Path) -> None:
     announced = answer.headers.get("Content-Length")
     if announced is not None:
         _check_room(url, int(announced), part.parent)
-    received, why = _copied(answer, part, append=start > 0)
+    total = start + int(announced) if announced is not None else 0
+    received, why = _copied(answer, part, start, lambda there: told(there, total))
     if why or (announced is not None and received != int(announced)):
         whole = "" if announced is None else f" of {start + int(announced)}"
         cause = f" ({why})" if why else ""
@@ -134,11 +138,17 @@ def _validator(answer: http.client.HTTPResponse) -> str:
     return "" if etag else str(answer.headers.get("Last-Modified", ""))
 
 
-def _copied(answer: http.client.HTTPResponse, part: Path, *, append: bool) -> tuple[int, str]:
-    """How many bytes came, and why no more did if the connection broke; errors of the disk are passed on."""
+def _copied(
+    answer: http.client.HTTPResponse, part: Path, start: int, told: Callable[[int], None]
+) -> tuple[int, str]:
+    """How many bytes came after `start`, and why no more did if the connection broke.
+
+    Errors of the disk are passed on.
+    """
     received = 0
-    with part.open("ab" if append else "wb") as file:
+    with part.open("ab" if start else "wb") as file:
         while True:
+            told(start + received)
             try:
                 block = answer.read1(_BLOCK_BYTES)
             except (http.client.HTTPException, OSError) as error:

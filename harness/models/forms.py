@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from harness.errors import PocketbenchError, UnknownNameError
+from harness.models.secrets import has_password, without_passwords
 from harness.spec import Frozen
 
 FORMS: Final[Mapping[str, str]] = {
@@ -54,6 +55,11 @@ class Place(Frozen, frozen=True, kw_only=True):
         return self.scheme == "hf" and COMMIT.fullmatch(self.revision) is not None
 
     @property
+    def title(self) -> str:
+        """What people call it: a hub's repository, else its file; no address, which may hold a password."""
+        return self.where if self.scheme == "hf" else self.name
+
+    @property
     def name(self) -> str:
         """What its file or folder is called when it is kept."""
         path = self.where
@@ -66,8 +72,9 @@ class Place(Frozen, frozen=True, kw_only=True):
 def parse_source(source: str) -> tuple[Place, ...]:
     """The places of a source: one, or those of an overlay in the order in which they are laid.
 
-    Raises PocketbenchError when the source is written in another way.
+    Raises PocketbenchError when the source is written in another way or holds a password.
     """
+    _check_no_password(source)  # first: the other refusals print the source
     scheme = _scheme(source)
     if scheme != "overlay":
         return (_place(source, scheme),)
@@ -101,6 +108,15 @@ def _scheme(source: str) -> str:
     if not colon or scheme not in FORMS:
         raise UnknownNameError("scheme", scheme if colon else source, FORMS, f"source {source!r}")
     return scheme
+
+
+def _check_no_password(source: str) -> None:
+    if has_password(source):
+        raise PocketbenchError(
+            f"source {without_passwords(source)!r}: no password can stand in a source, which is printed and "
+            "recorded, and pocketbench logs in to no web server. Fetch the file yourself (`curl --netrc -O "
+            "ADDRESS` takes the password from ~/.netrc) and use file:PATH"
+        )
 
 
 def _place(source: str, scheme: str) -> Place:

@@ -15,7 +15,10 @@ from harness.models.sources import fetch
 from harness.spec import Frozen, Model, TensorSpec
 from harness.toolchains import ONNX, TOOLS, require_files, run_tool
 
-FREEZE = TOOLS / "freeze_onnx.py"
+FREEZE = ("freeze_onnx.py", "simplify_onnx.py", "onnx_names.py", "onnx_channels.py", "weights_beside.py")
+
+LARGEST_FILE_BYTES = 2_000_000_000
+"""Weights of as many bytes lie in a file beside the ONNX file: protobuf ends at 2 GiB, graph and all."""
 
 
 class Prepared(Frozen, frozen=True, kw_only=True):
@@ -23,7 +26,7 @@ class Prepared(Frozen, frozen=True, kw_only=True):
 
     `shaped` is the source with its shapes set, nothing else: the reference runs it, under the original
     tensor names. `frozen` is simplified and its names are safe for every converter; inputs and outputs
-    are in the graph's order in both.
+    are in the graph's order in both. The hashes cover the weights, also where they lie beside a file.
     """
 
     name: str
@@ -37,6 +40,23 @@ class Prepared(Frozen, frozen=True, kw_only=True):
     original_outputs: tuple[str, ...]
     tokens: Path | None = None
     """A text in the words of the source's tokenizer, where it has one: what the feed `tokens` is made of."""
+
+    @property
+    def weights(self) -> Path | None:
+        """The file beside `frozen` with its weights, where they are too many for one file."""
+        return weights_beside(self.frozen)
+
+
+def weights_beside(onnx: Path) -> Path | None:
+    """The file of weights that lies beside an ONNX file of ours, if there is one."""
+    beside = onnx.with_name(f"{onnx.name}.data")
+    return beside if beside.is_file() else None
+
+
+def onnx_sha256(onnx: Path) -> str:
+    """SHA-256 of an ONNX file, and of its weights where they lie beside it."""
+    weights = weights_beside(onnx)
+    return tree_sha256(onnx.parent, [onnx, weights]) if weights else file_sha256(onnx)
 
 
 class Feed(Frozen, frozen=True, kw_only=True):
@@ -59,31 +79,39 @@ class _Report(msgspec.Struct, frozen=True):
     outputs: list[_Tensor]
 
 
-def prepare(cache: Cache, model: Model, base: Path) -> Prepared:
+def prepare(
+    cache: Cache, model: Model, base: Path, *, largest_file_bytes: int = LARGEST_FILE_BYTES
+) -> Prepared:
     """Fetch `model` (file: sources are relative to `base`) and freeze it.
 
-    A source that is a folder of weights is exported first. Raises PocketbenchError when the source cannot be
-    had, ConversionError when it cannot be exported or frozen.
+    A source that is a folder of weights is exported first. Weights of `largest_file_bytes` or more are in a
+    file beside each of the two. Raises PocketbenchError when the source cannot be had, ConversionError when
+    it cannot be exported or frozen.
     """
     if not model.source:
-        raise UnsupportedError(f"{model.name} has no source that could be converted, only artifacts")
-    source, sha256 = _graph(cache, model, base)
+        raise UnsupportedError(
+            f"{model.name} has no source that could be converted: the zoo supplies its files, which are "
+            "measured as they are"
+        )
+    graph = _graph(cache, model, base)
     key = {
-        "sha256": sha256,
+        "sha256": graph.sha256,
         "inputs": model.inputs,
         "constants": model.constants,
         "tools": ONNX,
-        "script": file_sha256(FREEZE),
+        "scripts": [file_sha256(TOOLS / name) for name in FREEZE],
+        "largest_file_bytes": largest_file_bytes,
     }
-    path = cache.entry("models", key, lambda path: _freeze(cache, model, source, path))
+    path = cache.entry("models", key, lambda path: _freeze(cache, model, graph, path, largest_file_bytes))
+    digests = msgspec.json.decode((path / "digests.json").read_bytes(), type=dict[str, str])
     report = msgspec.json.decode((path / "report.json").read_bytes(), type=_Report)
     declared = {tensor.name: tensor for tensor in model.inputs}
     return Prepared(
         name=model.name,
         frozen=path / "frozen.onnx",
         shaped=path / "shaped.onnx",
-        sha256=file_sha256(path / "frozen.onnx"),
-        shaped_sha256=file_sha256(path / "shaped.onnx"),
+        sha256=digests["frozen.onnx"],
+        shaped_sha256=digests["shaped.onnx"],
         inputs=tuple(
             TensorSpec(name=t.name, shape=declared[t.original].shape, dtype=declared[t.original].dtype)
             for t in report.inputs
@@ -91,7 +119,7 @@ def prepare(cache: Cache, model: Model, base: Path) -> Prepared:
         outputs=tuple(t.name for t in report.outputs),
         original_inputs=tuple(t.original for t in report.inputs),
         original_outputs=tuple(t.original for t in report.outputs),
-        tokens=tokens if (tokens := source.with_name("tokens.json")).is_file() else None,
+        tokens=tokens if (tokens := graph.path.with_name("tokens.json")).is_file() else None,
     )
 
 
@@ -121,40 +149,52 @@ def prepare_feed(cache: Cache, model: Model, prepared: Prepared | None, base: Pa
     return Feed(path=path, files=files, digest=tree_sha256(path, [path / name for name in files]))
 
 
-def _graph(cache: Cache, model: Model, base: Path) -> tuple[Path, str]:
-    """The model's ONNX file, exported where its source is a folder of weights, and a digest of it."""
+class _Graph(Frozen, frozen=True, kw_only=True):
+    """An ONNX file, a digest of all that it consists of, and whether that is this file alone."""
+
+    path: Path
+    sha256: str
+    alone: bool = False
+
+
+def _graph(cache: Cache, model: Model, base: Path) -> _Graph:
+    """The model's ONNX file, exported where its source is a folder of weights."""
     source = fetch(cache, model.source, model.sha256 or None, base=base)
     if not source.is_dir():
-        return source, model.sha256 or file_sha256(source)
+        return _Graph(path=source, sha256=model.sha256 or file_sha256(source), alone=True)
     graphs = sorted(source.glob("*.onnx"))
     if len(graphs) == 1 and not (source / "config.json").is_file():
         # With its weights in other files, which is why it comes as a folder.
-        return graphs[0], model.sha256 or tree_sha256(source)
+        return _Graph(path=graphs[0], sha256=model.sha256 or tree_sha256(source))
     try:
         exported = export_onnx(cache, source, model.export)
     except ConversionError as error:
         raise ConversionError(f"model {model.name} ({model.source}): {error}", error.log) from error
-    return exported, exported.parent.name
+    return _Graph(path=exported, sha256=exported.parent.name)
 
 
-def _freeze(cache: Cache, model: Model, source: Path, path: Path) -> None:
+def _freeze(cache: Cache, model: Model, graph: _Graph, path: Path, largest_file_bytes: int) -> None:
     tools = environment(cache, ONNX)
     request = {
-        "model": str(source),
+        "model": str(graph.path),
+        "alone": graph.alone,
         "inputs": model.inputs,
         "constants": model.constants,
         "shaped": str(path / "shaped.onnx"),
         "frozen": str(path / "frozen.onnx"),
         "report": str(path / "report.json"),
+        "largest_file_bytes": largest_file_bytes,
     }
     (path / "request.json").write_bytes(msgspec.json.encode(request))
     try:
         printed = run_tool(
             "freezing",
-            tools.command(str(FREEZE), "request.json"),
+            tools.command(str(TOOLS / FREEZE[0]), "request.json"),
             cwd=path,
             env=tools.variables(),
         )
     except ConversionError as error:
         raise ConversionError(f"model {model.name} ({model.source}): {error}", error.log) from error
     require_files("freezing", printed, path / "shaped.onnx", path / "frozen.onnx", path / "report.json")
+    digests = {name: onnx_sha256(path / name) for name in ("shaped.onnx", "frozen.onnx")}
+    (path / "digests.json").write_bytes(msgspec.json.encode(digests))

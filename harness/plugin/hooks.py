@@ -125,7 +125,11 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if wanted and not config.option.collectonly:
         run = _open_run(config)
         with Progress(config, "preparing") as progress:
-            run.prepare(sorted(wanted), lambda case, done, total: progress.update(done, total, case.key))
+            run.prepare(
+                sorted(wanted),
+                lambda case, done, total: progress.update(done, total, case.key),
+                progress.downloading,
+            )
             cases = len({target.case for target in wanted})
             progress.finish(f"{cases} cases ready, {len(run.built)} things built anew")
     return (yield)
@@ -252,7 +256,7 @@ def _begin_run(config: pytest.Config, state: SessionState) -> None:
     from filelock import FileLock
 
     from harness.results import RunStore
-    from harness.run import describe_run
+    from harness.run_description import describe_run
 
     folder, run_id = results_dir(config), str(state.run_id)
     try:

@@ -1,10 +1,13 @@
 """Progress of long work: a line that is rewritten on a terminal, a plain line now and then elsewhere."""
 
 import time
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
 import pytest
+
+from harness.pace import Pace
 
 PLAIN_EVERY_S = 10.0
 SHOWN_EVERY_S = 0.2
@@ -24,7 +27,7 @@ class Progress:
         self._terminal = reporter is not None and reporter._tw.hasmarkup  # noqa: SLF001 - no public way
         self._what = what
         self._began = self._told = self._shown_at = time.monotonic()
-        self._sent = (self._began, 0, 0)
+        self._pace, self._lock = Pace(), Lock()
         self._shown = False
 
     def __enter__(self) -> Self:
@@ -45,25 +48,31 @@ class Progress:
 
     def sending(self, done: int, total: int) -> None:
         """Tell that `done` of `total` bytes have been sent."""
+        self._now_and_then(f"{self._what}: sent {self._pace.told('', done, total)}")
+
+    def downloading(self, what: str, done: int, total: int) -> None:
+        """Tell that `done` bytes of `what`'s `total` are here (0: how many is not known); from any thread."""
+        amount = self._pace.told(what, done, total)
+        if 0 < total <= done and self._terminal:  # what it was fetched for goes on
+            self._tell(f"{self._what} ...")
+        else:
+            self._now_and_then(f"{self._what}: downloading {what}, {amount}")
+
+    def _now_and_then(self, text: str) -> None:
         now = time.monotonic()
-        if done <= self._sent[1] or total != self._sent[2]:  # another file or tree begins
-            self._sent = (now, done, total)
-        elif now - self._shown_at > SHOWN_EVERY_S:
-            began, before, _ = self._sent
-            rate = max(1.0, (done - before) / max(now - began, 1e-3))
+        if now - self._shown_at > SHOWN_EVERY_S:
             self._shown_at = now
-            left = (total - done) / rate
-            amount = f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB, {rate / 2**20:.1f} MiB/s"
-            self._tell(f"{self._what}: sent {amount}, about {left:.0f} s left")
+            self._tell(text)
 
     def _tell(self, text: str) -> None:
         now = time.monotonic()
-        if self._terminal:
-            self._rewrite(text)
-        elif now - self._told > PLAIN_EVERY_S and self._reporter is not None:
-            self._reporter.ensure_newline()
-            self._reporter.write_line(text)
-            self._told = now
+        with self._lock:
+            if self._terminal:
+                self._rewrite(text)
+            elif now - self._told > PLAIN_EVERY_S and self._reporter is not None:
+                self._reporter.ensure_newline()
+                self._reporter.write_line(text)
+                self._told = now
 
     def finish(self, text: str) -> None:
         """Leave a line that says what was done and how long it took."""

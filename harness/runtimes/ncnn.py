@@ -10,6 +10,7 @@ NCNN = Runtime(
     python="3.11",
     precisions=("fp32", "fp16", "bf16", "int8"),
     lacking={
+        "w16": "It stores weights as floats, half floats, bfloat16 or 8 bits",
         "w8": "Its 8-bit weights come with 8-bit activations: that is int8",
         "w4": "Its 4-bit weights, for fully connected layers alone, come with 8-bit activations",
     },

@@ -9,7 +9,10 @@ ONNXRUNTIME = Runtime(
     python="3.11",
     precisions=("fp32", "fp16", "w8", "w4", "int8"),
     default_precisions=("fp32", "fp16"),
-    lacking={"bf16": "Its CPU kernels compute in float, and few operators have one for bfloat16"},
+    lacking={
+        "bf16": "Its CPU kernels compute in float, and few operators have one for bfloat16",
+        "w16": "MatMulNBits has no 16 bits, and half floats are fp16",
+    },
     # The official Linux builds send telemetry unless told not to.
     environment={"ORT_DISABLE_TELEMETRY": "1"},
 )

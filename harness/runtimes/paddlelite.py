@@ -10,7 +10,7 @@ PADDLELITE = Runtime(
     numpy={"3.8": "1.24.4"},
     newest_numpy="1.26.4",
     python="3.10",
-    precisions=("fp32", "fp16", "w8", "int8"),
+    precisions=("fp32", "fp16", "w16", "w8", "int8"),
     lacking={
         "bf16": "It has kernels for floats, half floats and 8-bit numbers",
         "w4": "Its optimiser stores weights in 8 or 16 bits",

@@ -11,12 +11,14 @@ from harness.spec.cases import (
     Expectation,
     Export,
     Model,
+    Original,
     ParityLimits,
     PinnedFile,
     Precision,
     SuppliedArtifact,
     TensorSpec,
 )
+from harness.spec.conversion import CalibrationSettings, ConversionOptions
 from harness.spec.jobs import (
     DeviceState,
     Job,
@@ -46,7 +48,9 @@ __all__ = [
     "Artifact",
     "Budget",
     "BundleInfo",
+    "CalibrationSettings",
     "Case",
+    "ConversionOptions",
     "DeviceState",
     "Expectation",
     "Export",
@@ -59,6 +63,7 @@ __all__ = [
     "Measurement",
     "MemoryUse",
     "Model",
+    "Original",
     "OutputParity",
     "Pair",
     "Parity",

@@ -3,9 +3,10 @@
 from typing import Literal
 
 from harness.spec.base import Frozen
+from harness.spec.conversion import CalibrationSettings, ConversionOptions
 
-PRECISIONS = ("fp32", "fp16", "bf16", "w8", "w4", "int8")
-Precision = Literal["fp32", "fp16", "bf16", "w8", "w4", "int8"]
+PRECISIONS = ("fp32", "fp16", "bf16", "w16", "w8", "w4", "int8")
+Precision = Literal["fp32", "fp16", "bf16", "w16", "w8", "w4", "int8"]
 
 
 class TensorSpec(Frozen, frozen=True, kw_only=True):
@@ -64,11 +65,24 @@ class SuppliedArtifact(Frozen, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ()
 
 
+class Original(Frozen, frozen=True, kw_only=True):
+    """A model as another framework keeps it, which `runtime`'s own converter takes in place of the ONNX.
+
+    `files` are by what the framework calls each; `inputs` and `outputs` as in SuppliedArtifact.
+    """
+
+    runtime: str
+    framework: str
+    files: dict[str, PinnedFile]
+    inputs: dict[str, str] = {}
+    outputs: tuple[str, ...] = ()
+
+
 class Model(Frozen, frozen=True, kw_only=True):
     """A network with named, typed inputs and a realistic feed for each, as the zoo describes it.
 
-    One that has only `artifacts` has an empty `source`: nothing can be converted from it. Its outputs are
-    judged against the fp32 artifact of the runtime that `reference` names.
+    One that has only `artifacts` and `originals` has an empty `source`: nothing else can be converted from
+    it. Its outputs are judged against what the runtime that `reference` names has of it in fp32.
     """
 
     name: str
@@ -85,8 +99,15 @@ class Model(Frozen, frozen=True, kw_only=True):
     parity: dict[str, ParityLimits] = {}
     budget: Budget = Budget()
     artifacts: tuple[SuppliedArtifact, ...] = ()
+    originals: tuple[Original, ...] = ()
     reference: str = ""
     export: Export = Export()
+    conversion: dict[str, dict[str, ConversionOptions]] = {}
+    calibration: CalibrationSettings = CalibrationSettings()
+
+    def options(self, runtime: str, precision: str) -> ConversionOptions | None:
+        """What the zoo asks of the conversion for `runtime` and `precision`; None: nothing, the defaults."""
+        return self.conversion.get(runtime, {}).get(precision)
 
 
 class Case(Frozen, frozen=True, kw_only=True, order=True):
@@ -113,11 +134,28 @@ class Case(Frozen, frozen=True, kw_only=True, order=True):
 
 
 class Expectation(Frozen, frozen=True, kw_only=True):
-    """A known deviation: what is wrong, why, and what proves it."""
+    """A known deviation: what is wrong, why, and what proves it; on every backend, unless one is named."""
 
     model: str
     runtime: str
     precision: Precision
+    backend: str | None = None
     expect: Literal["unsupported", "crashed", "timeout", "failed", "parity"]
     reason: str
     evidence: str
+
+    @property
+    def label(self) -> str:
+        """What it is about, as people read it: `net/ncnn/fp16` or `net/ncnn/fp16/vulkan`."""
+        parts = (self.model, self.runtime, self.precision, self.backend)
+        return "/".join(part for part in parts if part is not None)
+
+    def is_about(self, case: Case) -> bool:
+        """Whether `case`, at any version of the runtime and with any number of threads, is meant."""
+        own, given = ((one.model, one.runtime, one.precision) for one in (self, case))
+        return own == given and self.backend in {None, case.backend}
+
+    def overlaps(self, other: "Expectation") -> bool:
+        """Whether there is a case that both are about."""
+        own, given = ((one.model, one.runtime, one.precision) for one in (self, other))
+        return own == given and (self.backend == other.backend or None in {self.backend, other.backend})

@@ -50,28 +50,31 @@ class Tools(NamedTuple):
         command = [sys.executable, *map(str, argv)]
         return subprocess.run(command, input=stdin, env=env, capture_output=True, text=True, check=False)
 
-    def parsed(self, text, path):
-        done = self.python("-c", PARSE, path, stdin=f'<ir_version: 8, opset_import: ["" : 17]>\n{text}')
+    def parsed(self, text, path, domains=()):
+        opsets = ", ".join(['"" : 17', *(f'"{domain}" : 1' for domain in domains)])
+        done = self.python("-c", PARSE, path, stdin=f"<ir_version: 8, opset_import: [{opsets}]>\n{text}")
         assert done.returncode == 0, done.stderr
         return path
 
-    def freeze(self, model, inputs, constants=None):
+    def freeze(self, model, inputs, constants=None, *, alone=False, largest_file_bytes=2_000_000_000):
         """The finished process and the request's directory."""
         out = model.parent / "out"
         out.mkdir(exist_ok=True)
         request = {
             "model": str(model),
+            "alone": alone,
             "inputs": [{"name": n, "shape": s, "dtype": d} for n, s, d in inputs],
             "constants": constants or {},
             "shaped": str(out / "shaped.onnx"),
             "frozen": str(out / "frozen.onnx"),
             "report": str(out / "report.json"),
+            "largest_file_bytes": largest_file_bytes,
         }
         (out / "request.json").write_text(json.dumps(request))
         return self.python(TOOLS / "freeze_onnx.py", out / "request.json"), out
 
-    def frozen(self, model, inputs, constants=None):
-        done, out = self.freeze(model, inputs, constants)
+    def frozen(self, model, inputs, constants=None, **options):
+        done, out = self.freeze(model, inputs, constants, **options)
         assert done.returncode == 0, done.stderr
         report = json.loads((out / "report.json").read_text())
         return Frozen(out / "shaped.onnx", out / "frozen.onnx", report)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+HELD_AT_MOST_S = 60.0
 LFS_SUFFIXES = {".bin", ".safetensors", ".onnx", ".pt", ".gguf", ".zip", ".gz", ".tgz", ".tar"}
 
 
@@ -27,7 +28,9 @@ class Hub:
     each of the next downloads of a large file, after how many bytes the connection is cut; `pointers` serves
     git-lfs pointers as a mirror without the large files does; `spoiled` changes a byte of every file;
     `status` and `page` answer everything with that status or with a web page; `claimed` is given out as the
-    commit of everything; with `etags` off, large files have none.
+    commit of everything; with `etags` off, large files have none; `held` is how many bytes of a large file
+    are sent, and a threading.Event that the rest waits for; `renamed` are names that files of every list have
+    in place of their own.
     """
 
     def __init__(self, root):
@@ -36,7 +39,8 @@ class Hub:
         self.cuts = []
         self.pointers = self.spoiled = self.page = False
         self.etags = True
-        self.status = self.claimed = None
+        self.status = self.claimed = self.held = None
+        self.renamed = {}
         self.asked = []
         """What was asked, `GET /path`, of both servers in order."""
         self.sent = []
@@ -154,7 +158,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             hub.sent.append((name, first, len(rest[:cut])))
-            self.write(rest[:cut])
+            at_once, go = hub.held if hub.held and self.name == "storage" else (cut, None)
+            self.write(rest[: min(at_once, cut)])
+            if go is not None:
+                go.wait(HELD_AT_MOST_S)
+            self.write(rest[at_once:cut])
 
     def write(self, body):
         with suppress(ConnectionError):  # who asked has gone
@@ -195,7 +203,9 @@ class _HubHandler(_Handler):
 
     def tree(self, _, repository, revision):
         if self.may_see(repository, revision, listing=True):
-            self.json([_listed(name, path) for name, path in self.server.hub.files(repository).items()])
+            hub = self.server.hub
+            files = hub.files(repository).items()
+            self.json([_listed(hub.renamed.get(name, name), path) for name, path in files])
 
     def refs(self, _, repository):
         if self.may_see(repository, None, listing=True):
@@ -231,7 +241,7 @@ class _HubHandler(_Handler):
             else:  # it does not say whether it is private
                 self.refuse(401, "", "Invalid username or password.")
         elif repository in hub.gated and not listing and token not in hub.tokens:
-            message = f"Access to model {repository} is restricted. You must have access to it."
+            message = f"Access to model {repository} is restricted. You showed {token or 'no token'}."
             self.refuse(403 if token else 401, "GatedRepo", message)
         elif revision not in {None, "main", hub.commit(repository)}:
             self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")

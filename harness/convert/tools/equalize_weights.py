@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from weights_beside import write_as
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +33,7 @@ def main(source: str, target: str) -> None:
     model = onnx.load(source)
     done = equalize(model.graph)
     if done:
-        onnx.save(model, target)
+        write_as(model, Path(target), Path(source))
     sys.stdout.write(json.dumps(done))
 
 

@@ -36,6 +36,7 @@ from optimum.exporters.tasks import TasksManager
 from optimum.utils import NormalizedTextConfig
 from remap_hf import RemapError, remap
 from safetensors import SafetensorError
+from sample_tokens import sample_tokens, write_tokens
 
 LIMITS = {"max_rel": 1e-3, "cosine": 0.9999}
 """What fp32 in torch and fp32 in onnxruntime may differ by, of the largest value; usual is 1e-6."""
@@ -44,7 +45,6 @@ SHAPES = {"batch_size": 1, "sequence_length": 11}
 """Of the comparison; others than the graph was traced with, which it may have taken for fixed."""
 
 SEED = 20731
-TOKENS = 4096
 UNUSED = ("pooler.",)
 """Weights that a checkpoint for another task leaves out and no output of the graph depends on."""
 
@@ -62,12 +62,10 @@ def main(request_path: str) -> None:
         folder = out / "remapped"
     config = read_config(folder, trusted=request["trusted"])
     model = load(folder, config, request)
-    ids = tokens(folder, config, Path(request["sample"]), trusted=request["trusted"])
+    tokens = sample_tokens(folder, config, Path(request["sample"]), trusted=request["trusted"])
     path = export(model, config, request, out)
     described = interface(path)
-    compared = compare(model, config, request["task"], path, ids)
-    if "input_ids" in described["inputs"]:
-        (out / "tokens.json").write_text(json.dumps(ids), "utf-8")
+    compared = compare(model, config, request["task"], path, tokens.ids)
     account = {
         "model_type": config.model_type,
         "class_name": type(model).__name__,
@@ -75,6 +73,7 @@ def main(request_path: str) -> None:
         "opset": request["opset"],
         **described,
         "compared": compared,
+        **(write_tokens(out, tokens) if "input_ids" in described["inputs"] else {}),
     }
     (out / "export.json").write_text(json.dumps(account, indent=1), "utf-8")
     shutil.rmtree(out / "remapped", ignore_errors=True)
@@ -124,23 +123,6 @@ def load(folder: Path, config: Any, request: dict[str, Any]) -> torch.nn.Module:
             f"them with chance. Is {task} what these weights were trained for?"
         )
     return model.eval()
-
-
-def tokens(folder: Path, config: Any, sample: Path, *, trusted: bool) -> list[int]:  # noqa: ANN401
-    """Ids of the sample text over and over; without a tokenizer, seeded ids of the vocabulary."""
-    size = getattr(config, "vocab_size", None) or 2
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trusted, local_files_only=True
-        )
-        ids = tokenizer(sample.read_text("utf-8"))["input_ids"]
-    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError, RuntimeError) as error:
-        print(f"no tokenizer ({error}): numbers are drawn from the vocabulary")  # noqa: T201
-        ids = []
-    if not ids or max(ids) >= size:
-        draw = random.Random(SEED)  # noqa: S311 - scenery, not secrets
-        ids = [draw.randrange(size) for _ in range(TOKENS)]
-    return [ids[n % len(ids)] for n in range(TOKENS)]
 
 
 def export(model: Any, config: Any, request: dict[str, Any], out: Path) -> Path:  # noqa: ANN401

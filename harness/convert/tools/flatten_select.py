@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx
 from onnx import helper, numpy_helper
+from weights_beside import write_graph
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -21,16 +23,16 @@ if TYPE_CHECKING:
 
 def main(source: str, target: str) -> None:
     """Rewrite the selections of the model at `source`."""
-    model = onnx.load(source)
+    model = onnx.load(source, load_external_data=False)
     graph = model.graph
-    weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    numbers = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer if not weight.dims}
     values = (*graph.input, *graph.value_info)
     shapes = {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim] for value in values}
     nodes, done = [], []
     for node in graph.node:
         shape = shapes.get(node.input[0], []) if node.op_type == "Gather" else []
-        index = weights.get(node.input[1]) if shape else None
-        if index is None or index.ndim or axis_of(node) or shape[0] < 2 or not all(shape):
+        index = numbers.get(node.input[1]) if shape else None
+        if index is None or axis_of(node) or shape[0] < 2 or not all(shape):
             nodes.append(node)
             continue
         nodes += selection(graph, node, shape, int(index) % shape[0])
@@ -39,8 +41,8 @@ def main(source: str, target: str) -> None:
         copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
         del graph.node[:]
         graph.node.extend(copies)
-        onnx.checker.check_model(model)
-        onnx.save(model, target)
+        write_graph(model, Path(target), Path(source))
+        onnx.checker.check_model(target)
     sys.stdout.write(json.dumps(done))
 
 

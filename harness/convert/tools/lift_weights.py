@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from weights_beside import write_as
 
 if TYPE_CHECKING:
     from onnx import GraphProto, TensorProto
@@ -35,7 +37,7 @@ def main(source: str, target: str) -> None:
     model = onnx.load(source)
     lifted = lift(model.graph)
     if lifted:
-        onnx.save(model, target)
+        write_as(model, Path(target), Path(source))
     sys.stdout.write(json.dumps(lifted))
 
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 def main(source: str, report: str) -> None:
     """Do what the module says."""
-    model = shape_inference.infer_shapes(onnx.load(source))
-    Path(report).write_text(json.dumps(list(tensors(model))), "utf-8")
+    model = shape_inference.infer_shapes(onnx.load(source, load_external_data=False))
+    Path(report).write_text(json.dumps(list(tensors(model, Path(source).parent))), "utf-8")
 
 
-def tensors(model: ModelProto) -> Iterator[dict[str, Any]]:
-    """What the module says, one by one."""
+def tensors(model: ModelProto, folder: Path) -> Iterator[dict[str, Any]]:
+    """What the module says, one by one; `folder` is that of weights in other files."""
     graph = model.graph
     constants = {weight.name: weight for weight in graph.initializer}
     floats = {
@@ -46,7 +46,7 @@ def tensors(model: ModelProto) -> Iterator[dict[str, Any]]:
                     "operator": node.op_type,
                     "node": node.name or name,
                     "inputs": [one for one in taken if one not in constants],
-                    "weights": [described(constants[one]) for one in taken if one in constants],
+                    "weights": [described(constants[one], folder) for one in taken if one in constants],
                     "can_be_kept": name in floats and node.op_type != "Constant",
                 }
 
@@ -64,10 +64,10 @@ def consumed(node: NodeProto) -> Iterator[str]:
             yield from (name for name in named if name not in own)
 
 
-def described(weight: TensorProto) -> tuple[str, list[int], float | None]:
+def described(weight: TensorProto, folder: Path) -> tuple[str, list[int], float | None]:
     """Name, shape and largest magnitude of a constant; no magnitude where it is not of floats."""
     is_float = weight.data_type in {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16}
-    largest = float(np.abs(numpy_helper.to_array(weight)).max(initial=0.0)) if is_float else None
+    largest = float(np.abs(numpy_helper.to_array(weight, str(folder))).max(initial=0.0)) if is_float else None
     return weight.name, list(weight.dims), largest
 
 

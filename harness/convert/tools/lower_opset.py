@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from weights_beside import write_graph
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
@@ -43,7 +45,7 @@ class LoweringError(Exception):
 
 def main(source: str, target: str, opset: str) -> None:
     """Lower the model at `source` to `opset` at most."""
-    model = onnx.load(source)
+    model = onnx.load(source, load_external_data=False)
     weights = {weight.name: weight for weight in model.graph.initializer}
     changed = []
     for node in model.graph.node:
@@ -52,17 +54,18 @@ def main(source: str, target: str, opset: str) -> None:
         elif node.op_type == "Pad" and gathered(node, weights, model.graph):
             changed.append(f"{node.name}: reflection as Gather")
     entry = next(item for item in model.opset_import if item.domain in {"", "ai.onnx"})
-    if entry.version > int(opset):
+    if lowered := entry.version > int(opset):
         older = [node for node in model.graph.node if older_form(node, weights)]
         changed += [f"{node.name}: {node.op_type} of opset {entry.version}" for node in older]
         changed.append(f"opset {entry.version} to {opset}")
         entry.version = int(opset)
+    if changed:
+        write_graph(model, Path(target), Path(source))
+    if lowered:
         try:
-            onnx.checker.check_model(model)
+            onnx.checker.check_model(target)
         except onnx.checker.ValidationError as error:
             raise LoweringError(f"cannot be said in opset {opset}: {str(error).splitlines()[0]}") from error
-    if changed:
-        onnx.save(model, target)
     sys.stdout.write(json.dumps(changed))
 
 

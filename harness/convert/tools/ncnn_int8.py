@@ -1,13 +1,14 @@
 """Make an int8 network of an ncnn one: `python ncnn_int8.py order.json`.
 
-Order: {param, bin, out_param, out_bin, method, percentile, samples, inputs}. `inputs` are [name of the array
-in a sample, index that drops its batch axis or null] in the network's order.
+Order: {param, bin, out_param, out_bin, method, percentile, leave_out, samples, inputs}. `inputs` are [name of
+the array in a sample, index that drops its batch axis or null] in the network's order; `leave_out` are names
+of layers that stay as they are.
 
 ncnn's own ncnn2table and ncnn2int8 are in no package, so this does their work, in their format
 (https://github.com/Tencent/ncnn/tree/master/tools/quantize, and load_model of each layer in src/layer):
 ranges of activations are read off an fp32 run of the samples, weights are stored in 8 bits with a scale for
 each output channel. Convolutions, also depthwise ones, and InnerProducts are quantized, the rest is copied.
-Writes found.json beside the order.
+Writes found.json beside the order, and int8.table: the scales, as ncnn2table writes them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import ncnn
 import numpy as np
+from known_names import require_known
 from ncnn_files import Layer, Weights, read_layers, write_param
 
 if TYPE_CHECKING:
@@ -35,13 +37,17 @@ TERM = {"Convolution": 2, "ConvolutionDepthWise": 1, "InnerProduct": 2}
 INT8_TAG = 0x000D4B38
 BINS, LEVELS = 2048, 128
 """Bins of a histogram of magnitudes, and how many of them an 8-bit tensor can tell apart."""
+RARE = 0.0001
+"""What ncnn2table adds to the share of each bin, so that none is empty."""
 
 
 def main(path: str) -> None:
     """Do what the order at `path` says."""
     order = json.loads(Path(path).read_text("utf-8"))
     lines, layers = read_layers(Path(order["param"]), Path(order["bin"]))
-    quantized = [layer for layer in layers if layer.kind in TERM and layer.weights]
+    names = {layer: lines[layer.line].split()[1] for layer in layers if layer.kind in TERM and layer.weights}
+    require_known("layer to quantize", order["leave_out"], names.values())
+    quantized = [layer for layer, name in names.items() if name not in order["leave_out"]]
     blobs = sorted({layer.bottoms[0] for layer in quantized})
     network = open_network(order["param"], order["bin"])
     reach = {
@@ -57,6 +63,7 @@ def main(path: str) -> None:
     for layer in done:
         lines[layer.line] += f" 8={TERM[layer.kind]}"
     write_param(Path(order["out_param"]), lines)
+    write_table(Path("int8.table"), {names[layer]: (layer, reach[layer.bottoms[0]]) for layer in done})
     rest = Counter(layer.kind for layer in layers if layer.raw and layer not in done)
     found = {"int8": dict(Counter(layer.kind for layer in done)), "left_in_fp32": dict(rest)}
     Path("found.json").write_text(json.dumps(found))
@@ -123,51 +130,57 @@ def percentile_bin(counts: NDArray[np.float64], percentile: float) -> int:
     return int(np.searchsorted(total, total[-1] * percentile / 100)) + 1 if total[-1] else BINS
 
 
-def nearest_bin(counts: NDArray[np.float64]) -> int:
-    """How many bins to keep so that 8 bits distort the distribution least.
+def nearest_bin(counts: NDArray[np.float64]) -> float:
+    """How many bins to keep so that 8 bits distort the distribution least, as ncnn2table finds it.
 
     Kullback-Leibler divergence between the distribution, its tail gathered in the last bin kept, and the
-    same in LEVELS steps (S. Migacz, 8-bit inference with TensorRT, 2017).
+    same in LEVELS steps (S. Migacz, 8-bit inference with TensorRT, 2017). A bin that lies across the border
+    of two steps counts in each by its share.
     """
     if not counts.sum():
         return BINS
-    best, least = BINS, np.inf
-    for kept in range(LEVELS, BINS + 1, 8):
-        wanted = counts[:kept].copy()
-        wanted[-1] += counts[kept:].sum()
-        edges = np.arange(kept) * LEVELS // kept
-        present = counts[:kept] > 0
-        mass = np.bincount(edges, counts[:kept], LEVELS)
-        width = np.bincount(edges, present, LEVELS)
-        given = np.where(present, mass[edges] / np.maximum(width[edges], 1), 0.0)
-        distance = divergence(wanted, given)
+    share = counts / counts.sum()
+    below = np.concatenate([[0.0], share.cumsum()])
+    places = np.arange(BINS + 1.0)
+    best, least = LEVELS, np.inf
+    for kept in range(LEVELS, BINS):
+        wanted = share[:kept] + RARE
+        wanted[-1] += 1.0 - below[kept]
+        borders = np.linspace(0.0, kept, LEVELS + 1)
+        flat = np.interp(places[: kept + 1], borders, np.interp(borders, places, below))
+        distance = float(np.sum(wanted * np.log(wanted / (np.diff(flat) + RARE))))
         if distance < least:
             best, least = kept, distance
-    return best
-
-
-def divergence(wanted: NDArray[np.float64], given: NDArray[np.float64]) -> float:
-    """Kullback-Leibler divergence of two histograms; what only the first holds counts as very rare."""
-    if not given.any():
-        return float("inf")
-    p, q = wanted / wanted.sum(), np.maximum(given / given.sum(), 1e-9)
-    held = p > 0
-    return float(np.sum(p[held] * np.log(p[held] / q[held])))
+    return best + 0.5
 
 
 def int8_weights(layer: Layer, threshold: float) -> bytes:
     """A layer's part of the .bin file: 8-bit weights, bias, a scale for each channel, that of the input."""
     weights: Weights = layer.weights
-    rows = weights.values.reshape(weights.channels, -1)
-    largest = np.abs(rows).max(axis=1)
-    # ncnn's Winograd kernels add products of transformed weights in 16 bits: 6 bits are all they can take.
-    reach = 31.0 if is_winograd(layer) else 127.0
-    scales = np.where(largest > 0, reach / np.maximum(largest, 1e-30), 1.0).astype(np.float32)
-    scaled = rows * scales[:, None]
+    scales = weight_scales(layer)
+    scaled = weights.values.reshape(weights.channels, -1) * scales[:, None]
     stored = np.clip(np.trunc(scaled + np.copysign(0.5, scaled)), -127, 127).astype(np.int8)
     data = stored.tobytes()
     tail = np.concatenate([weights.bias, scales, [127.0 / threshold]]).astype("<f4").tobytes()
     return INT8_TAG.to_bytes(4, "little") + data + b"\0" * (-len(data) % 4) + tail
+
+
+def weight_scales(layer: Layer) -> Floats:
+    """What the weights of each channel are multiplied by."""
+    largest = np.abs(layer.weights.values.reshape(layer.weights.channels, -1)).max(axis=1)
+    # ncnn's Winograd kernels add products of transformed weights in 16 bits: 6 bits are all they can take.
+    reach = 31.0 if is_winograd(layer) else 127.0
+    return np.where(largest > 0, reach / np.maximum(largest, 1e-30), 1.0).astype(np.float32)
+
+
+def write_table(path: Path, known: dict[str, tuple[Layer, float]]) -> None:
+    """For each layer by its name, the scales of its weights; then, in lines of their own, of their inputs."""
+    weights = (
+        f"{name}_param_0 {' '.join(f'{scale:f}' for scale in weight_scales(layer))}"
+        for name, (layer, _) in known.items()
+    )
+    inputs = (f"{name} {127.0 / threshold:f}" for name, (_, threshold) in known.items())
+    path.write_text("\n".join([*weights, *inputs, ""]), "utf-8")
 
 
 def is_winograd(layer: Layer) -> bool:

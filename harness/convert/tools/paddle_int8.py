@@ -1,8 +1,8 @@
 """Static int8 of a Paddle model: `python paddle_int8.py order.json`, by Paddle's own quantizer.
 
-Order: {model, algorithm, operators, samples, names, out}. `model` is the path of .pdmodel and .pdiparams
-without their ending; `samples` are .npz files of the inputs, whose names there `names` maps the model's to.
-Writes model.pdmodel and model.pdiparams into `out`, and found.json beside the order.
+Order: {model, algorithm, operators, per_channel, samples, names, out}. `model` is the path of .pdmodel and
+.pdiparams without their ending; `samples` are .npz files of the inputs, whose names there `names` maps the
+model's to. Writes model.pdmodel and model.pdiparams into `out`, and found.json beside the order.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ site.getusersitepackages()
 
 import numpy as np  # noqa: E402
 import paddle  # noqa: E402
+from known_names import require_known  # noqa: E402
 from paddle import static  # noqa: E402
 from paddle.static.quantization import PostTrainingQuantization  # noqa: E402
+from paddle.static.quantization.quant_config import SUPPORT_QUANTIZATION_OP_DICT  # noqa: E402
 
 
 class Samples(paddle.io.Dataset):  # type: ignore[misc]
@@ -40,6 +42,7 @@ def main(path: str) -> None:
     """Do what the order at `path` says."""
     order = json.loads(Path(path).read_text("utf-8"))
     model = Path(order["model"])
+    require_known("operator to quantize", order["operators"], list(SUPPORT_QUANTIZATION_OP_DICT))
     paddle.enable_static()
     executor = static.Executor(paddle.CPUPlace())
     program, inputs, _ = static.load_inference_model(str(model), executor)
@@ -60,6 +63,7 @@ def main(path: str) -> None:
         batch_nums=len(order["samples"]),
         algo=order["algorithm"],
         quantizable_op_type=order["operators"],
+        weight_quantize_type="channel_wise_abs_max" if order["per_channel"] else "abs_max",
     )
     quantized = quantizer.quantize()
     kinds = [operator.type for block in quantized.blocks for operator in block.ops]

@@ -33,7 +33,8 @@ def check_tensors(config: Config, tensors: Tensors) -> Findings:
         yield warning("tensors", "config-key", "config.json", told, "is it the config.json of these weights?")
         return
     if layout is None:
-        told = f"which tensors a {config.get('model_type')!r} needs is not known here: not checked"
+        family = f"a {config['model_type']!r}" if config.get("model_type") else "a model of no type"
+        told = f"which tensors {family} needs is not known here: not checked"
         yield note("tensors", "tensors-not-checked", "config.json", told)
         return
     yield from _compare(layout, _renamed(tensors), head=_has_head(config), shapes=not packed)
@@ -102,7 +103,7 @@ def _layer_count(layout: Layout, layers: set[int]) -> Findings:
     if within == len(layers) == layout.layers:
         return
     held = f"{len(layers)} ({min(layers)} to {max(layers)})" if layers else "none"
-    told = f"config.json says {layout.layers} layers, the weights hold {held}"
+    told = f"says {several(layout.layers, 'layer')}, the weights hold {held}"
     absent = layout.layers - within
     if absent > 0 and layers:
         first = next(index for index in range(layout.layers) if index not in layers)

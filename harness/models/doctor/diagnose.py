@@ -35,8 +35,9 @@ def _examined(place: Place, transformers: str, cache: Cache) -> Diagnosis:
         except StopIteration as ended:
             summary = ended.value
             break
+    kinds = {finding.kind for finding in findings}
     if not any(finding.severity == "error" for finding in findings):
-        findings.append(use_of(place.path, place.form))
+        findings.append(use_of(place.path, place.form, alone="external-data" not in kinds))
     return Diagnosis(path=place.path, form=place.form, summary=summary, findings=tuple(findings))
 
 

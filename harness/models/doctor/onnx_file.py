@@ -12,7 +12,17 @@ import msgspec
 from harness.cache import Cache
 from harness.environments import environment
 from harness.errors import ConversionError, PocketbenchError
-from harness.models.doctor.findings import Examined, Findings, error, good, listed, several, sized, warning
+from harness.models.doctor.findings import (
+    Examined,
+    Findings,
+    error,
+    good,
+    listed,
+    note,
+    several,
+    sized,
+    warning,
+)
 from harness.models.doctor.formats.mapped import mapped
 from harness.models.doctor.onnx_report import OnnxReport
 from harness.models.doctor.onnx_runtimes import judge_runtimes, judge_shapes
@@ -94,7 +104,7 @@ def _check_weights(name: str, report: OnnxReport) -> Findings:
         )
         yield error("model", "bytes-mismatch", name, told, AGAIN)
     for file in report.external:
-        lies = f"{file.tensors} weights lie in it"
+        lies = f"{several(file.tensors, 'weight')} {'lies' if file.tensors == 1 else 'lie'} in it"
         if not file.inside:
             told = f"is outside of the model's folder, and {lies}: readers refuse that"
             yield error(
@@ -114,9 +124,8 @@ def _check_weights(name: str, report: OnnxReport) -> Findings:
         else:
             yield good("model", file.location, f"external data, {lies}, {sized(file.size_bytes)}")
     if report.external:
-        told = "has its weights in other files: the zoo takes one file"
-        advice = "`onnx.save(onnx.load(IN), OUT)` puts them into it, up to 2 GB"
-        yield warning("model", "external-data", name, told, advice)
+        told = "has its weights in other files: its folder is the source, with no other ONNX file in it"
+        yield note("model", "external-data", name, told)
     for domain, operators in report.foreign_domains.items():
         told = f"uses {listed(operators)} of the domain {domain!r}, which is not ONNX's own"
         advice = (

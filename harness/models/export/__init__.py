@@ -24,7 +24,7 @@ from harness.toolchains import TOOLS, require_files, run_tool
 
 __all__ = ["Exported", "Tensor", "export_onnx", "read_export"]
 
-SCRIPTS: Final = ("export_hf.py", "remap_hf.py", "sample.txt")
+SCRIPTS: Final = ("export_hf.py", "remap_hf.py", "sample_tokens.py", "sample.txt")
 TIMEOUT_S: Final = 1800.0
 LARGEST_COPIES: Final = 4
 """Of the weights, on the disk while exporting: a remapped folder, the graph, and half floats made whole."""
@@ -40,7 +40,11 @@ class Tensor(Frozen, frozen=True, kw_only=True):
 
 
 class Exported(Frozen, frozen=True, kw_only=True):
-    """What export.json says: the class and task, inputs and outputs, and distances from torch by output."""
+    """What export.json says: the class and task, inputs and outputs, and distances from torch by output.
+
+    `tokens` says where the ids in tokens.json come from, empty without any; `tokens_drawn` that they are no
+    text, because no tokenizer could be read.
+    """
 
     model_type: str
     class_name: str
@@ -49,6 +53,8 @@ class Exported(Frozen, frozen=True, kw_only=True):
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
     compared: dict[str, dict[str, float]]
+    tokens: str = ""
+    tokens_drawn: bool = False
 
 
 def export_onnx(
@@ -86,12 +92,15 @@ def export_onnx(
     }
 
     def build(path: Path) -> None:
-        # Without a tokenizer, what the graph is shown is drawn from the vocabulary.
+        # Without a tokenizer, what the graph is shown is drawn from the vocabulary, which is told below.
         check_healthy(folder, passed_over={"tokenizer"} if code else {"tokenizer", "code"})
         _check_space(cache, weight_bytes(files))
         if code:
             _log.warning("exporting %s runs %s of it (trust_remote_code)", folder, ", ".join(code))
         _run(tools, folder, request, path, timeout_s)
+        told = read_export(path / "model.onnx")
+        if told.tokens_drawn:
+            _log.warning("the feed `tokens` of %s is no text: it is %s", folder, told.tokens)
 
     return cache.entry("exports", key, build) / "model.onnx"
 
@@ -145,8 +154,6 @@ def _run(tools: Environment, folder: Path, request: dict[str, Any], path: Path, 
             timeout_s=timeout_s,
         )
     except ConversionError as error:
-        if "No space left" in error.log:
-            raise PocketbenchError(f"no space left in {path.parent} while exporting {folder}") from error
         if "crashed: SIGKILL" in str(error):
             # The machine's lack, not the folder's: not remembered.
             raise PocketbenchError(

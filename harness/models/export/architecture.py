@@ -47,13 +47,11 @@ _SEVERAL_GRAPHS: Final = ("ForConditionalGeneration", "EncoderDecoderModel")
 def read_config(folder: Path) -> dict[str, Any]:
     """The folder's config.json; raises PocketbenchError when there is none or it says no model_type."""
     path = folder / "config.json"
+    if not path.is_file():
+        raise PocketbenchError(_without_config(folder))
     try:
         config = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise PocketbenchError(
-            f"{folder} has no config.json: a folder of weights is exported by what it says of them"
-        ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PocketbenchError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise PocketbenchError(f"{path} names no model_type: it says which architecture the weights are for")
@@ -84,6 +82,21 @@ def task_of(folder: Path, config: Mapping[str, Any], asked: str | None) -> str:
         f"{folder / 'config.json'} names {_listed(named)}, which does not tell what it is for: "
         f"set export.task to one of {', '.join(TASKS)}"
     )
+
+
+def _without_config(folder: Path) -> str:
+    """What lies there in place of a folder of weights, and what to do with that."""
+    if folder.is_file():
+        return f"{folder} is a file: weights are exported from their folder, and an ONNX file needs no export"
+    if not folder.is_dir():
+        return f"there is no folder {folder} to export"
+    told = f"{folder} has no config.json: a folder of weights is exported by what it says of them"
+    graphs = sorted(path.name for path in folder.glob("*.onnx"))
+    if graphs:
+        told += (
+            f". It holds ONNX files, which need no export: make one of them the source ({', '.join(graphs)})"
+        )
+    return told
 
 
 def _listed(named: object) -> str:

@@ -46,7 +46,9 @@ def relevant_files(folder: Path) -> list[Path]:
     if any(path.suffix == ".safetensors" for path in files):
         files = [path for path in files if path.suffix != ".bin"]
     if not any(path.suffix in {".safetensors", ".bin"} for path in files):
-        raise PocketbenchError(f"{folder} holds no weights: model.safetensors or pytorch_model.bin")
+        graphs = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.onnx"))
+        instead = f". An ONNX file needs no export: make {graphs[0]} the source" if graphs else ""
+        raise PocketbenchError(f"{folder} holds no weights: model.safetensors or pytorch_model.bin{instead}")
     return files
 
 

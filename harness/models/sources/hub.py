@@ -3,16 +3,20 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 import msgspec
 
 from harness.errors import PocketbenchError
+from harness.models.download import Told
 from harness.models.forms import Place
+from harness.models.secrets import without_passwords, without_tokens
 from harness.models.sources.folders import link_file, listing
-from harness.models.sources.hub_messages import Answer, Kind, Problem, Request
+from harness.models.sources.hub_messages import Answer, Coming, Kind, Problem, Request
 
 _QUIET: Final[Mapping[str, str]] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -27,13 +31,13 @@ _ELSEWHERE: Final = (
 )
 
 
-def fetch_from_hub(place: Place, target: Path) -> None:
+def fetch_from_hub(place: Place, target: Path, told: Told) -> None:
     """Make the file or folder of a repository that `place` means appear as `target`.
 
-    The files stay in the hub's own cache, shared with other programs, and are linked from there. Raises
-    PocketbenchError for whatever keeps them from being had.
+    The files stay in the hub's own cache, shared with other programs, and are linked from there; `told` hears
+    how far those are that have to come. Raises PocketbenchError for whatever keeps them from being had.
     """
-    answer = _ask(Request(place=place))
+    answer = _ask(Request(place=place), told)
     snapshot, folder = Path(answer.snapshot), place.member or ""
     if folder and not folder.endswith("/"):
         link_file(snapshot / folder, target)
@@ -49,26 +53,58 @@ def commit_of(place: Place) -> str:
     return _ask(Request(place=place, commit_only=True)).commit
 
 
-def _ask(request: Request) -> Answer:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.models.sources.hub_client"],
-        input=msgspec.json.encode(request),
-        capture_output=True,
-        check=False,
-        # Xet servers are others than the hub and no mirror has them; who wants them sets it to 0.
-        env={"HF_HUB_DISABLE_XET": "1", **os.environ, **_QUIET},
-    )
-    answer = done.stdout.rpartition(b"\n")[2]
-    if done.returncode != 0 or not answer:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["it printed nothing"])[-1]
+def _ask(request: Request, told: Told = lambda *_: None) -> Answer:
+    # A file, because a pipe that nobody reads fills up.
+    with (
+        TemporaryFile() as said,
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "harness.models.sources.hub_client"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            # Xet servers are others than the hub and no mirror has them; who wants them sets it to 0.
+            env={"HF_HUB_DISABLE_XET": "1", **os.environ, **_QUIET},
+        ) as client,
+    ):
+        try:
+            _send(client, request)
+            answer = _heard(client.stdout or (), told)
+        except BaseException:
+            client.kill()
+            raise
+        code = client.wait()
+        said.seek(0)
+        printed = said.read().decode(errors="replace")
+    if code != 0 or answer is None:
+        last = (printed.strip().splitlines() or ["it printed nothing"])[-1]
         raise PocketbenchError(
-            f"source {request.place.source!r}: huggingface_hub failed (exit code {done.returncode}): "
-            f"{_without_token(last)}"
+            f"source {request.place.source!r}: huggingface_hub failed (exit code {code}): "
+            f"{_without_secrets(last)}"
         )
-    told = msgspec.json.decode(answer, type=Answer | Problem)
-    if isinstance(told, Problem):
-        raise PocketbenchError(_without_token(_explained(request.place, told)))
-    return told
+    if isinstance(answer, Problem):
+        raise PocketbenchError(_without_secrets(_explained(request.place, answer)))
+    return answer
+
+
+def _send(client: subprocess.Popen[bytes], request: Request) -> None:
+    if client.stdin is not None:
+        with suppress(BrokenPipeError), client.stdin as stream:  # why it ended is told by what it printed
+            stream.write(msgspec.json.encode(request))
+
+
+def _heard(lines: Iterable[bytes], told: Told) -> Answer | Problem | None:
+    """The answer among what is printed, which may be more than the protocol has; None without one."""
+    answer = None
+    for line in lines:
+        try:
+            message = msgspec.json.decode(line, type=Answer | Problem | Coming)
+        except msgspec.DecodeError:
+            continue
+        if isinstance(message, Coming):
+            told(message.done, message.total)
+        else:
+            answer = message
+    return answer
 
 
 def _explained(place: Place, told: Problem) -> str:
@@ -178,9 +214,6 @@ _EXPLANATIONS: Final[Mapping[Kind, Callable[[Place, Problem], str]]] = {
 }
 
 
-def _without_token(text: str) -> str:
-    """`text` without the user's token, whatever put it there."""
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        if token := os.environ.get(name):
-            text = text.replace(token, "(token)")
-    return text
+def _without_secrets(text: str) -> str:
+    """HF_ENDPOINT and proxies may hold a password, and servers may repeat what they were shown."""
+    return without_passwords(without_tokens(text))

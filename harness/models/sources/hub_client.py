@@ -1,4 +1,4 @@
-"""Talks to a hub through huggingface_hub, in a process of its own: request on stdin, answer on stdout.
+"""Talks to a hub through huggingface_hub, in a process of its own (hub_messages.py has what is said).
 
 A process of its own because huggingface_hub reads its environment (HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE ...)
 once, when it is imported: so what holds is what is set when something is fetched.
@@ -6,6 +6,7 @@ once, when it is imported: so what holds is what is set when something is fetche
 
 import errno
 import hashlib
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,11 +36,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import repo_folder_name
 
 from harness.models.forms import COMMIT, Place
 from harness.models.sources.folders import is_pointer, nearest
 from harness.models.sources.hub_choice import needed_files
-from harness.models.sources.hub_messages import Answer, Kind, Problem, Request
+from harness.models.sources.hub_messages import Answer, Coming, Kind, Problem, Request
+from harness.models.sources.hub_pace import telling
 
 _WORKERS: Final = 4
 
@@ -69,7 +72,13 @@ def main() -> None:
         answer = _answer(request)
     except (RefusedError, httpx2.HTTPError, OSError, ValueError, EntryNotFoundError) as error:
         answer = _problem(error, request.place)
-    sys.stdout.buffer.write(b"\n" + msgspec.json.encode(answer))
+    _say(answer)
+
+
+def _say(message: Answer | Problem | Coming) -> None:
+    """A line of its own, whatever a library has printed before."""
+    sys.stdout.buffer.write(b"\n" + msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _answer(request: Request) -> Answer:
@@ -81,8 +90,11 @@ def _answer(request: Request) -> Answer:
     if not names:
         wanted = place.member or "file that is wanted"
         raise RefusedError("file", f"holds no {wanted}", tuple(nearest(wanted, sorted(tree.files))))
-    _check_room(place, tree, names)
-    snapshot = _snapshot(place, tree, names)
+    missing = _missing_bytes(place, tree, names)
+    _check_room(missing)
+    repository = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=place.where, repo_type="model"))
+    with telling(repository, missing, _say_coming):
+        snapshot = _snapshot(place, tree, names)
     if tree.unheard is None:
         for name in names:
             _check_file(snapshot / name, tree.files[name])
@@ -129,12 +141,20 @@ def _tree(api: HfApi, place: Place) -> _Tree:
         return _Tree(revision.resolved, {one.path: one for one in known}, error)
 
 
-def _check_room(place: Place, tree: _Tree, names: list[str]) -> None:
-    """Refuse before anything is fetched what does not fit; huggingface_hub would only warn."""
+def _say_coming(done: int, total: int) -> None:
+    _say(Coming(done=done, total=total))
+
+
+def _missing_bytes(place: Place, tree: _Tree, names: list[str]) -> int:
+    """How many bytes are to be fetched."""
     if tree.unheard is not None:
-        return
-    missing = [n for n in names if not _is_cached(place, n, tree.commit)]
-    needed = sum(tree.files[name].size for name in missing)
+        return 0
+    missing = [name for name in names if not _is_cached(place, name, tree.commit)]
+    return sum(tree.files[name].size for name in missing)
+
+
+def _check_room(needed: int) -> None:
+    """Refuse before anything is fetched what does not fit; huggingface_hub would only warn."""
     folder = Path(constants.HF_HUB_CACHE)
     while not folder.exists():
         folder = folder.parent
@@ -228,7 +248,8 @@ _FAMILIES: Final[Sequence[tuple[_Families, Callable[[Any], tuple[Kind, str] | No
     (httpx2.TransportError, lambda error: ("unreachable", str(error) or type(error).__name__)),
     (FileMetadataError, lambda error: ("not_a_hub", str(error))),
     (HFValidationError, lambda error: ("repository", str(error))),
-    (ValueError, lambda _: ("not_a_hub", "it does not answer in JSON")),
+    ((json.JSONDecodeError, UnicodeDecodeError), lambda _: ("not_a_hub", "it does not answer in JSON")),
+    (ValueError, lambda error: ("answer", f"huggingface_hub does not take what it says: {error}")),
     (OSError, _kind_of_os_error),
 )
 """Errors, the special before the general, and what they mean here."""

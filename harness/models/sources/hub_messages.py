@@ -1,4 +1,7 @@
-"""What is said between pocketbench and the process that talks to a hub (hub_client.py)."""
+"""What is said between pocketbench and the process that talks to a hub (hub_client.py).
+
+A request on stdin; on stdout, each on a line of its own, how far it is and in the end an answer or a problem.
+"""
 
 from typing import Literal
 
@@ -27,6 +30,13 @@ class Request(Frozen, frozen=True, kw_only=True):
 
     place: Place
     commit_only: bool = False
+
+
+class Coming(Frozen, frozen=True, kw_only=True, tag=True):
+    """How many bytes have come of how many that were missing."""
+
+    done: int
+    total: int
 
 
 class Answer(Frozen, frozen=True, kw_only=True, tag=True):

@@ -44,7 +44,8 @@ class Backend:
             tensor = inputs[item["name"]]
             self.interpreter.resizeTensor(tensor, tuple(item["shape"]))
             dtype = NARROWED.get(item["dtype"], item["dtype"])
-            self.inputs.append((tensor, tuple(item["shape"]), _halide_type(dtype), np.dtype(dtype)))
+            kind, order = _halide_type(dtype), _axis_order(tensor)
+            self.inputs.append((tensor, tuple(item["shape"]), kind, np.dtype(dtype), order))
         self.interpreter.resizeSession(self.session)
         self.obtained = self._forward_type()
         outputs = self.interpreter.getSessionOutputAll(self.session)
@@ -52,13 +53,14 @@ class Backend:
         for spec in job["outputs"]:
             if spec["name"] not in outputs:
                 raise RunnerError("the model's outputs are %s, not %r" % (sorted(outputs), spec["name"]))
-            self.outputs.append((outputs[spec["name"]], tuple(spec["shape"]), spec["dtype"]))
+            tensor = outputs[spec["name"]]
+            self.outputs.append((tensor, _axis_order(tensor), tuple(spec["shape"]), spec["dtype"]))
 
     def infer(self, feeds: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Copy in, run, copy out."""
-        for (tensor, shape, kind, dtype), feed in zip(self.inputs, feeds):
+        for (tensor, shape, kind, dtype, order), feed in zip(self.inputs, feeds):
             values = feed.astype(dtype, copy=False)
-            tensor.copyFrom(MNN.Tensor(shape, kind, values, MNN.Tensor_DimensionType_Caffe))
+            tensor.copyFrom(MNN.Tensor(shape, kind, values, order))
         code = self.interpreter.runSession(self.session)
         if code != 0:
             raise RunnerError("MNN's runSession failed with code %d" % code)
@@ -69,10 +71,20 @@ class Backend:
         return FORWARD_TYPES.get(number, "forward type %s" % number)
 
 
-def _read(tensor: Any, expected: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
+def _axis_order(tensor: Any) -> Any:
+    """What a host tensor must say of its axes to be copied as it is.
+
+    In networks of TensorFlow channels are last. A host tensor that says they are first is transposed on its
+    way in or out.
+    """
+    last = tensor.getDimensionType() == MNN.Tensor_DimensionType_Tensorflow
+    return MNN.Tensor_DimensionType_Tensorflow if last else MNN.Tensor_DimensionType_Caffe
+
+
+def _read(tensor: Any, order: Any, expected: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     shape = tensor.getShape()
     array = np.empty(shape, dtype)
-    host = MNN.Tensor(shape, tensor.getDataType(), array, MNN.Tensor_DimensionType_Caffe)
+    host = MNN.Tensor(shape, tensor.getDataType(), array, order)
     tensor.copyToHostTensor(host)
     return as_expected(np.array(host.getNumpyData()), expected)
 

@@ -10,8 +10,11 @@ from harness.models.doctor.formats.mapped import mapped
 BUSINESS_CODE, TENSORS, OPERATORS, OUTPUTS, SOURCE, NAMES = 0, 1, 3, 4, 6, 7
 """Fields of Net."""
 
-OP_INPUTS, OP_PARAMETERS, OP_NAME, OP_OUTPUTS, OP_TYPE = 0, 2, 3, 4, 5
+OP_INPUTS, OP_KIND, OP_PARAMETERS, OP_NAME, OP_OUTPUTS, OP_TYPE = 0, 1, 2, 3, 4, 5
 """Fields of Op; a union takes two, its kind and its value."""
+
+CONVOLUTION: Final = 9
+"""The kind that convolutions of all sorts have, and what the converter makes one of."""
 
 SOURCES: Final = ("Caffe", "TensorFlow", "TFLite", "ONNX", "TorchScript")
 AGAIN: Final = "copy or convert it again"
@@ -46,6 +49,13 @@ def check_mnn(path: Path) -> Examined[str]:
     told = "precision of the weights and the version of MNN it was made for are not checked"
     yield note("model", "not-checked", path.name, told)
     return summary
+
+
+def convolutions(path: Path) -> list[str]:
+    """Names of the convolutions of an .mnn file; raises MalformedError when it is broken."""
+    with mapped(path) as data:
+        operators = root_of(data).tables(OPERATORS)
+        return [one.text(OP_NAME) for one in operators if one.byte(OP_KIND) == CONVOLUTION]
 
 
 def _whole(operator: Table) -> str:

@@ -55,10 +55,22 @@ def check_paddle(path: Path) -> Examined[str]:
     program = yield from _read_program(model)
     if program is None:
         return "Paddle, not readable"
-    yield from _compare(parameters, program)
+    yield from check_parameters(parameters, program.weights)
     total = model.stat().st_size + parameters.stat().st_size
     parts = f"{several(program.operators, 'operator')}, {several(program.weights, 'weight')}"
     return f"Paddle, {parts}, {sized(total)}"
+
+
+def weights_of(program: bytes) -> list[str]:
+    """Names of the weights of a ProgramDesc; raises MalformedError when it is none, or cut off."""
+    names = []
+    with memoryview(program) as data:
+        for block in (field for field in fields(data) if field.number == BLOCKS):
+            for field in fields(data, block.begin, block.end):
+                if field.number == BLOCK_VARS and _is_weight(data, field.begin, field.end):
+                    inner = fields(data, field.begin, field.end)
+                    names += [bytes(data[f.begin : f.end]).decode() for f in inner if f.number == VAR_NAME]
+    return names
 
 
 def _read_program(path: Path) -> Examined[_Program | None]:
@@ -93,7 +105,8 @@ def _is_weight(data: memoryview, begin: int, end: int) -> bool:
     return persistable and kind == LOD_TENSOR
 
 
-def _compare(path: Path, program: _Program) -> Findings:
+def check_parameters(path: Path, weights: int) -> Findings:
+    """Check that the file at `path` holds `weights` tensors, whole."""
     size, held = path.stat().st_size, 0
     if size:
         with mapped(path) as data:
@@ -103,11 +116,11 @@ def _compare(path: Path, program: _Program) -> Findings:
                     at = _next_tensor(data, at)
                     held += 1
             except (_CutError, MalformedError, struct.error) as failed:
-                told = f"is cut off or damaged within tensor {held + 1} of {program.weights}: {failed}"
+                told = f"is cut off or damaged within tensor {held + 1} of {weights}: {failed}"
                 yield error("model", "truncated", path.name, told, AGAIN)
                 return
-    if held != program.weights:
-        told = f"holds {held} tensors, the program has {program.weights} weights"
+    if held != weights:
+        told = f"holds {held} tensors, the program has {weights} weights"
         yield error("model", "tensor-count", path.name, told, AGAIN)
     else:
         yield good("model", path.name, f"{several(held, 'tensor')}, {sized(size)}")

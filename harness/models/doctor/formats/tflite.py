@@ -8,8 +8,11 @@ from harness.models.doctor.formats.flatbuffer import MalformedError, root_of
 from harness.models.doctor.formats.mapped import mapped
 
 IDENTIFIER: Final = b"TFL3"
-SUBGRAPHS, DESCRIPTION, BUFFERS = 2, 3, 4
+OPERATOR_CODES, SUBGRAPHS, DESCRIPTION, BUFFERS = 1, 2, 3, 4
 """Fields of Model."""
+
+CUSTOM_CODE = 1
+"""Field of OperatorCode."""
 
 GRAPH_TENSORS, GRAPH_OPERATORS = 0, 3
 """Fields of SubGraph."""
@@ -40,3 +43,10 @@ def check_tflite(path: Path) -> Examined[str]:
         told = f"{several(operators, 'operator')}, {several(tensors, 'tensor')}, {sized(held)} of weights"
         yield good("model", path.name, told)
     return f"TensorFlow Lite, {several(operators, 'operator')}, {sized(path.stat().st_size)}"
+
+
+def custom_operators(path: Path) -> list[str]:
+    """Names of the operators that are none of TensorFlow Lite's own; MalformedError when it is broken."""
+    with mapped(path) as data:
+        names = [code.text(CUSTOM_CODE) for code in root_of(data).tables(OPERATOR_CODES)]
+    return [name for name in names if name]
