@@ -103,7 +103,8 @@ def _check_filled_in(model: Model) -> None:
         if 0 in tensor.shape:
             raise PocketbenchError(
                 f"model {model.name}: the input {tensor.name!r} has the shape {list(tensor.shape)}; 0 stands "
-                "for a size that its file leaves open: write the size to measure at, 1 or more, into the zoo"
+                "for a size that its file leaves open: write the size to measure at, 1 or more, into the "
+                "zoo, or name other models with --model"
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from devices.base import CommandTimeoutError
 from devices.local import LocalDevice
 from harness.environments import Packages
-from harness.errors import ConversionError, UnsupportedError
+from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 
 TOOLS = Path(__file__).parent / "convert" / "tools"
 """Scripts that run inside a toolchain; they import nothing of the project."""
@@ -64,8 +64,25 @@ FULL_BYTES = 64 * 1024
 """A disk with less room than this is full: converters seldom say why they stop."""
 
 
+TOOL_TIMEOUT_S = 600.0
+"""What a tool may take for a small model."""
+
+
 class ConversionTimeoutError(UnsupportedError):
     """A converter hung and was ended; not remembered, the next run tries again."""
+
+
+class ToolCrashedError(ConversionError):
+    """A converter died of a signal."""
+
+
+class ToolKilledError(PocketbenchError):
+    """The system ended a converter, as it does when memory runs out: the machine's lack, not remembered."""
+
+
+def time_for(size_bytes: int) -> float:
+    """Seconds that a tool may take for files of a size: ten minutes, and as many for each GiB."""
+    return TOOL_TIMEOUT_S * (1 + size_bytes / 2**30)
 
 
 def run_tool(
@@ -74,11 +91,12 @@ def run_tool(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    timeout_s: float = 600.0,
+    timeout_s: float = TOOL_TIMEOUT_S,
 ) -> str:
     """Run a converter to its end in a process tree of its own; returns what it printed.
 
-    Raises ConversionError when it fails or dies, ConversionTimeoutError when it hangs.
+    Raises ConversionError when it fails or dies, ConversionTimeoutError when it hangs, ToolKilledError when
+    the system ends it.
     """
     try:
         with LocalDevice("host", str(cwd), exclusive=False) as host:
@@ -91,8 +109,13 @@ def run_tool(
     if (done.signal or done.exit_code != 0) and is_full(cwd, printed):
         # The disk's fault, not the model's: nothing to remember.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cwd))
+    if done.signal == "SIGKILL":
+        raise ToolKilledError(
+            f"{name} was killed, most likely because memory ran out: close what else runs, or convert on a "
+            "larger machine"
+        )
     if done.signal:
-        raise ConversionError(f"{name} crashed: {done.signal}. {_last_words(printed)}", printed)
+        raise ToolCrashedError(f"{name} crashed: {done.signal}. {_last_words(printed)}", printed)
     if done.exit_code != 0:
         raise ConversionError(f"{name} failed (exit code {done.exit_code}): {_last_words(printed)}", printed)
     return printed

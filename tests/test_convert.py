@@ -14,12 +14,12 @@ import pytest
 from harness.cache import Cache, digest_of
 from harness.convert import CONVERTERS, Format, artifact_key, make_artifact
 from harness.convert.ncnn import _batch_axes, pnnx_release
-from harness.convert.rewrite import rewritten
+from harness.convert.rewrite import rewritten, version_of
 from harness.errors import ConversionError, UnsupportedError
 from harness.platforms import HOST, Platform
 from harness.runtimes import RUNTIMES
 from harness.spec import Case, TensorSpec
-from harness.toolchains import ConversionTimeoutError, require_files, run_tool
+from harness.toolchains import ConversionTimeoutError, ToolKilledError, require_files, run_tool
 
 UNKNOWN = "net (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y) { h = Relu(x) m = Hardmax(h) y = Hardmax(m) }"
 CONVOLUTION = """
@@ -130,6 +130,30 @@ def test_an_exit_code_of_zero_without_a_file_is_an_error(tmp_path):
         with pytest.raises(ConversionError, match=f"without {name}: all well") as caught:
             require_files("liar", printed, tmp_path / name)
         assert caught.value.log == printed
+
+
+def test_a_converter_that_the_system_kills_is_tried_again(tmp_path):
+    cache, key = Cache(tmp_path / "cache"), {"model": "large"}
+
+    def build(path):
+        run_tool("hungry", ["sh", "-c", "kill -KILL $$"], cwd=path, env={})
+
+    with pytest.raises(ToolKilledError, match="hungry was killed, most likely because memory ran out: close"):
+        cache.entry("artifacts", key, build)
+
+    assert cache.entry("artifacts", key, lambda path: (path / "model").touch()).is_dir()
+
+
+def test_the_version_of_a_script_is_also_that_of_the_scripts_it_imports(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.convert.rewrite.TOOLS", tmp_path)
+    (tmp_path / "does.py").write_text("from helps import thing\nimport json\n")
+    versions = set()
+    for text in ("thing = 1\n", "thing = 2\n"):
+        (tmp_path / "helps.py").write_text(text)
+        versions.add(version_of("does.py"))
+
+    assert len(versions) == 2
+    assert all(version.startswith("does.py@") for version in versions)
 
 
 def test_a_converter_that_dies_is_told_with_its_signal(tmp_path):

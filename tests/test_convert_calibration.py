@@ -1,5 +1,7 @@
 """Calibration: other samples than the measured one, checked before any quantizer sees them."""
 
+import json
+
 import msgspec
 import numpy as np
 import pytest
@@ -63,6 +65,25 @@ def test_samples_are_other_feeds_than_the_measured_one_and_under_the_frozen_name
     assert len(shown) == 3
     assert not any(np.array_equal(sample, measured) for sample in shown)
     assert not np.array_equal(shown[0], shown[1])
+
+
+def test_samples_are_made_anew_when_the_tokenizers_text_is_another(cache, prepared, tmp_path):
+    ids = TensorSpec(name="input_ids", shape=(1, 8), dtype="int64")
+    model = msgspec.structs.replace(LINE, feed="tokens", inputs=(ids,))
+    tokens = tmp_path / "tokens.json"
+    tokenized = msgspec.structs.replace(
+        prepared, inputs=(ids,), original_inputs=("input_ids",), tokens=tokens
+    )
+
+    def first_of(text):
+        tokens.write_text(json.dumps(text))
+        made = calibrate(cache, model, tokenized, tmp_path, CalibrationPlan(count=1))
+        return np.load(made.samples[0])["input_ids"][0, 0]
+
+    assert first_of([*range(100)]) == 8
+    assert first_of([*range(100, 200)]) == 108
+    assert first_of([*range(100)]) == 8
+    assert len(cache.built) == 2
 
 
 def test_only_calibrated_precisions_are_shown_samples(cache, prepared, tmp_path):

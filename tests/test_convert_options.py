@@ -11,7 +11,7 @@ from harness.convert import Format, artifact_key, make_artifact
 from harness.convert.calibration import Calibration
 from harness.convert.mnn import _toolchain as mnn_toolchain
 from harness.environments import environment
-from harness.errors import PocketbenchError
+from harness.errors import PocketbenchError, UnsupportedError
 from harness.runtimes import RUNTIMES
 from harness.spec.conversion import OPTIONS
 from harness.toolchains import ONNX, TOOLS, run_tool
@@ -29,6 +29,11 @@ net (float[1, 64, 4, 4] x) => (float[1, 8] y) <int64[2] flat = {1, 64}> {
     g = MatMul(f, first)
     h = Relu(g)
     y = MatMul(h, last)
+}
+"""
+FUSED = """
+net (float[1, 64] x) => (float[1, 8] y) {
+    a = MatMul(x, first) b = Add(a, near) c = Relu(b) d = MatMul(c, last) y = Add(d, far)
 }
 """
 KEPT = "MatMulNBits"
@@ -63,18 +68,33 @@ def net(cache, network):
     draw = np.random.default_rng(2).normal
     shapes = {"wide": (64, 64, 1, 1), "alone": (64, 1, 3, 3), "first": (64, 64), "last": (64, 8)}
     weights = {name: draw(size=shape).astype(np.float32) for name, shape in shapes.items()}
-    made = network(NETWORK, {"x": (1, 64, 4, 4)}, weights=weights)
+    return named(cache, network(NETWORK, {"x": (1, 64, 4, 4)}, weights=weights))
+
+
+@pytest.fixture(scope="module")
+def fused(cache, network):
+    """Two products, each with an addition behind it, of which onnxruntime makes one operator."""
+    draw = np.random.default_rng(2).normal
+    shapes = {"first": (64, 64), "near": (64,), "last": (64, 8), "far": (8,)}
+    weights = {name: draw(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return named(cache, network(FUSED, {"x": (1, 64)}, weights=weights))
+
+
+def named(cache, model):
     tools = environment(cache, ONNX)
-    subprocess.run(tools.command("-c", NAMES, str(made.frozen)), env=tools.variables(), check=True)
-    return made
+    subprocess.run(tools.command("-c", NAMES, str(model.frozen)), env=tools.variables(), check=True)
+    return model
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("samples")
+    return samples(tmp_path_factory.mktemp("samples"), (1, 64, 4, 4))
+
+
+def samples(folder, shape):
     draw = np.random.default_rng(3).normal
     for number in range(3):
-        np.savez(folder / f"{number}.npz", x=draw(size=(1, 64, 4, 4)).astype(np.float32))
+        np.savez(folder / f"{number}.npz", x=draw(size=shape).astype(np.float32))
     files = tuple(sorted(file.name for file in folder.iterdir()))
     return Calibration(path=folder, files=files, digest="samples")
 
@@ -121,15 +141,17 @@ def graph(cache, made):
     def read(*asked, **options):
         if asked[0] == "int8":
             options["target_db"] = 0
-        tools = environment(cache, ONNX)
-        command = tools.command(
-            "-c", INSPECT, str(made("onnxruntime", *asked, **options).path / "model.onnx")
-        )
-        done = subprocess.run(command, env=tools.variables(), capture_output=True, check=True)
-        nodes, weights = json.loads(done.stdout)
-        return [tuple(node) for node in nodes], weights
+        return inspected(cache, made("onnxruntime", *asked, **options))
 
     return read
+
+
+def inspected(cache, artifact):
+    tools = environment(cache, ONNX)
+    command = tools.command("-c", INSPECT, str(artifact.path / "model.onnx"))
+    done = subprocess.run(command, env=tools.variables(), capture_output=True, check=True)
+    nodes, weights = json.loads(done.stdout)
+    return [tuple(node) for node in nodes], weights
 
 
 def kinds(nodes):
@@ -226,6 +248,34 @@ def test_only_the_operators_that_are_asked_for_are_quantized(graph):
     _, stored = graph("int8", operators=("MatMul",), weights="uint8")
     assert stored["wide"][0] == "float32"
     assert stored["first_quantized"][0] == "uint8"
+
+
+def test_a_node_that_onnxruntime_would_fuse_is_left_out_by_its_name_in_the_frozen_onnx(
+    cache, fused, tmp_path
+):
+    shown = samples(tmp_path, (1, 64))
+    whole, asked = (
+        make_artifact(cache, fused, form("onnxruntime", "int8", target_db=0, leave_out=names), shown)
+        for names in ((), ("MatMul_a",))
+    )
+    assert kinds(inspected(cache, whole)[0]).count("Gemm") == 2
+    nodes, stored = inspected(cache, asked)
+    assert stored["first"][0] == "float32"
+    assert "last" not in stored
+    assert "MatMul_a" in [name for _, name, _, _ in nodes]
+    assert asked.record.options["left_in_fp32"] == {"MatMul": 1}
+    searched = make_artifact(cache, fused, form("onnxruntime", "int8", target_db=60), shown)
+    assert searched.record.options["worst_operators"] in (["MatMul_a"], ["MatMul_d"])
+    everything = form("onnxruntime", "int8", leave_out=("MatMul_a", "MatMul_d"))
+    with pytest.raises(UnsupportedError, match=r"finds nothing .* left out: MatMul_a, MatMul_d"):
+        make_artifact(cache, fused, everything, shown)
+
+
+def test_a_matmul_that_is_left_out_counts_among_what_is_in_fp32(made):
+    found = made("onnxruntime", "w8", leave_out=("MatMul_y",)).record.options
+    assert found["left_in_fp32"] == {"Conv": 2, "MatMul": 1}
+    with pytest.raises(UnsupportedError, match="no MatMul of tiny to quantize; left out: MatMul_g, MatMul_y"):
+        made("onnxruntime", "w8", leave_out=("MatMul_g", "MatMul_y"))
 
 
 def test_a_lower_percentile_cuts_more_off(graph, made):

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from harness.convert import Format, make_artifact
+from harness.convert import Format, make_artifact, onnxruntime
 from harness.convert.calibration import Calibration
 from harness.runtimes import RUNTIMES
 from harness.spec.conversion import OnnxruntimeInt8
@@ -14,19 +14,38 @@ pytest_plugins = ["networks"]
 NETWORK = """
 net (float[1, 4, 8, 8] x) => (float[1, 4, 4, 4] y) { a = Conv (x, coarse) b = Tanh(a) y = Conv (b, fine) }
 """
+MASKED = """
+net (float[1, 4, 8, 8] x) => (float[1, 4, 4, 4] y) {
+    a = Conv (x, coarse) b = Tanh(a) c = Conv (b, fine) y = Add(c, mask)
+}
+"""
+CLIPPED = """
+net (float[1, 4, 8, 8] x) => (float[1, 4, 4, 4] y) {
+    a = Conv (x, coarse) b = Tanh(a) c = Conv (b, fine) d = Abs(c) y = Log(d)
+}
+"""
 FORM = Format(
     runtime="onnxruntime", version=RUNTIMES["onnxruntime"].default_version, precision="int8", backend="cpu"
 )
 
 
 @pytest.fixture(scope="module")
-def uneven(network):
-    """Its first convolution takes little of the channel that in samples may be far larger than the others."""
+def uneven(weighted):
+    return weighted(NETWORK)
+
+
+@pytest.fixture(scope="module")
+def weighted(network):
+    """Their first convolution takes little of the channel that in samples may be larger than the others."""
     draw = np.random.default_rng(1).normal
     reach = np.array([1e-4, 1, 1, 1]).reshape(1, 4, 1, 1)
     weights = {"coarse": draw(size=(8, 4, 3, 3)) * reach / 4, "fine": draw(size=(4, 8, 3, 3))}
     floats = {name: array.astype(np.float32) for name, array in weights.items()}
-    return network(NETWORK, {"x": (1, 4, 8, 8)}, weights=floats)
+
+    def make(text, **more):
+        return network(text, {"x": (1, 4, 8, 8)}, weights=floats | more)
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +71,46 @@ def shown(samples):
 
 def test_the_operator_that_loses_most_stays_in_fp32(cache, uneven, shown):
     found = make_artifact(cache, uneven, FORM, shown).record.options
-    assert len(found["left_in_fp32"]) == 1
+    assert len(found["worst_operators"]) == 1
+    assert found["left_in_fp32"] == {"Conv": 1}
     assert found["all_quantized_db"] < 18
     assert found["target_db"] == 18
-    assert found["operators"]["DequantizeLinear"] < 5
+    assert found["operators"] == ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+    assert found["operator_counts"]["DequantizeLinear"] < 5
+
+
+def test_where_an_output_is_infinite_by_right_the_rest_of_it_is_looked_at(cache, uneven, weighted, shown):
+    mask = np.zeros((1, 4, 4, 4), np.float32)
+    mask[0, 0, 0] = -np.inf
+    masked = weighted(MASKED, mask=mask)
+    plain, found = (make_artifact(cache, model, FORM, shown).record.options for model in (uneven, masked))
+    assert len(found["worst_operators"]) == 1
+    assert found["all_quantized_db"] == pytest.approx(plain["all_quantized_db"], abs=1)
+
+
+def test_what_becomes_infinite_in_8_bits_counts_as_lost(cache, weighted, shown):
+    found = make_artifact(cache, weighted(CLIPPED), FORM, shown).record.options
+    assert -60 <= found["all_quantized_db"] < -40
+    assert len(found["worst_operators"]) == 1
+
+
+def test_a_search_that_is_out_of_time_is_recorded_and_all_are_quantized(cache, uneven, samples, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "SEARCH_SHARE", 0.0)
+    found = make_artifact(cache, uneven, FORM, samples(2e4)).record.options
+    assert found["not_searched"] == "the time was over after 0 of 2 operators"
+    assert "worst_operators" not in found
+    assert found["left_in_fp32"] == {}
 
 
 def test_without_a_target_all_are_quantized(cache, uneven, shown):
     form = msgspec.structs.replace(FORM, options=OnnxruntimeInt8(target_db=0))
     found = make_artifact(cache, uneven, form, shown).record.options
-    assert "left_in_fp32" not in found
+    assert found["left_in_fp32"] == {}
     assert "all_quantized_db" not in found
 
 
 def test_what_is_right_in_8_bits_is_quantized_whole(cache, uneven, samples):
     found = make_artifact(cache, uneven, FORM, samples(1.0)).record.options
-    assert "left_in_fp32" not in found
+    assert "worst_operators" not in found
+    assert found["left_in_fp32"] == {}
     assert found["all_quantized_db"] > 18

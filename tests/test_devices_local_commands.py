@@ -134,6 +134,8 @@ def test_what_a_finished_command_left_running_is_gone_and_does_not_hold_up_the_r
 def test_an_interrupt_at_the_keyboard_kills_the_tree_and_propagates(local_device, tmp_path):
     def interrupt():
         pids_in(tmp_path / "pid", 1)
+        # The command may be quicker than our own way from starting it to waiting for it.
+        time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)

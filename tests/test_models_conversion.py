@@ -127,6 +127,25 @@ def test_what_is_asked_for_by_hand_goes_over_the_zoo(loaded):
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("12", ("12",)),
+        ("true", ("true",)),
+        ("1.50,2", ("1.50", "2")),
+        ('"Conv_0"', ("Conv_0",)),
+        ('"Conv,0","Conv_1"', ("Conv,0", "Conv_1")),
+        ('["Conv_0", "Conv_1"]', ("Conv_0", "Conv_1")),
+        ("Conv_0, Conv_1,", ("Conv_0", "Conv_1")),
+        ("[]", ()),
+        ("", ()),
+    ],
+)
+def test_a_list_by_hand_needs_no_brackets_and_no_quotes_whatever_the_names_are(loaded, text, names):
+    changed = with_options(loaded(""), "onnxruntime", "int8", [f"leave_out={text}"])
+    assert changed.options("onnxruntime", "int8") == OnnxruntimeInt8(leave_out=names)
+
+
+@pytest.mark.parametrize(
     ("word", "said"),
     [
         ("blok=3", "unknown key 'blok' in --option mnn w8. Did you mean block"),

@@ -16,6 +16,7 @@ from peers.originals import (
     UNCOMBINED,
     case,
     network,
+    rewrite_code,
 )
 from typer.testing import CliRunner
 
@@ -23,9 +24,9 @@ from harness.cache import file_sha256
 from harness.cli.app import app
 from harness.convert import Format
 from harness.convert.matching import Wanted
-from harness.convert.naive_buffer import targets_of
 from harness.convert.originals import convert_original
 from harness.environments import environment
+from harness.models.doctor.formats.naive_buffer import targets_of
 from harness.models.zoo import load_zoo
 from harness.platforms import Platform
 from harness.preparation import make_ready
@@ -123,6 +124,42 @@ outputs = ["out1", "out0"]
     np.testing.assert_allclose(difference, left - right, atol=1e-6)
     np.testing.assert_allclose(both, left * 2 + right, atol=1e-6)
     assert not np.array_equal(left, right)
+
+
+def test_a_blob_that_nothing_takes_is_no_output(original_ready, original_computed, originals_folder):
+    rewrite_code(
+        originals_folder / "network.pt",
+        lambda code: code.replace(
+            b"    _1 = (_0, torch.add(above,",
+            b"    half, rest, = torch.chunk(above, 2, 3)\n    _1 = (_0, torch.add(half,",
+        ),
+    )
+    made = original_ready(case("ncnn"), TORCHSCRIPT)
+
+    (_, half), (fed,) = original_computed(made)
+
+    assert [spec.name for spec in made.outputs] == ["out0", "out1"]
+    np.testing.assert_allclose(half, network().compute(fed)["shifted"][0, ..., :3], atol=1e-5)
+
+
+@pytest.mark.parametrize("reference", [None, [Wanted(names=("prob",), shape=(1, 5), dtype="float32")]])
+def test_outputs_that_the_zoo_leaves_out_are_not_the_models(
+    originals_cache, originals_folder, originals_zoo, reference
+):
+    model = originals_zoo('ncnn = { torchscript = "file:network.pt", outputs = ["out0"] }')
+    inputs = [Wanted.of(tensor) for tensor in model.inputs]
+
+    made = convert_original(
+        originals_cache,
+        model,
+        model.originals[0],
+        Format.of(case("ncnn"), Platform(arch="x86_64")),
+        originals_folder,
+        inputs=inputs,
+        outputs=reference,
+    )
+
+    assert [spec.name for spec in made.outputs] == ["out0"]
 
 
 def test_a_supplied_artifact_that_came_from_tensorflow_computes_right_as_well(

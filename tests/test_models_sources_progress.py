@@ -92,8 +92,8 @@ def test_only_what_is_missing_in_the_hubs_cache_counts(hub, cache, heard):
     assert heard == []
 
 
-def test_an_address_with_a_password_is_told_without_it():
-    (place,) = parse_source("url:https://me:secret@models.example/nets/net.onnx?token=secret")
+def test_what_comes_is_told_without_what_an_address_asks_for():
+    (place,) = parse_source("url:https://models.example/nets/net.onnx?token=secret")
     assert place.title == "net.onnx"
     (place,) = parse_source("hf:org/net@main:onnx/model.onnx")
     assert place.title == "org/net"

@@ -10,10 +10,11 @@ import pytest
 
 from harness.convert import Format, artifact_key, make_artifact
 from harness.convert.calibration import Calibration
-from harness.convert.ncnn_tools import SETTING, FloatNetwork, NcnnTools, quantize
+from harness.convert.ncnn_tools import QUANTIZABLE, SETTING, FloatNetwork, NcnnTools, quantize
 from harness.environments import Packages, environment
 from harness.errors import ConversionError, PocketbenchError, UnknownNameError, UnsupportedError
 from harness.runtimes import RUNTIMES
+from harness.spec.conversion import NcnnInt8
 from harness.toolchains import TOOLS
 
 pytest_plugins = ["networks"]
@@ -171,6 +172,24 @@ def test_layers_that_are_left_out_stay_floats(quantized):
     }
     with pytest.raises(UnknownNameError, match=rf"unknown layer to quantize 'conv_99'.*{name}"):
         quantized(leave_out=("conv_99",))
+
+
+def test_with_every_layer_left_out_nothing_is_quantized_and_no_tool_is_blamed(quantized):
+    lines = quantized.network.param.read_text().splitlines()
+    names = [line.split()[1] for line in lines if line.split()[0] in QUANTIZABLE]
+    assert quantized(leave_out=names) == {"int8": {}}
+
+
+@pytest.mark.parametrize("with_tools", [True, False])
+def test_that_every_layer_is_left_out_is_told_the_same_way(
+    cache, two_inputs, shown, tools, monkeypatch, with_tools
+):
+    if not with_tools:
+        monkeypatch.delenv(SETTING)
+    form = msgspec.structs.replace(INT8, options=NcnnInt8(leave_out=tuple(SCALES)))
+    told = "tiny has none of them beside what is left out: convrelu_0, convdwrelu_0, linear_4"
+    with pytest.raises(UnsupportedError, match=told):
+        make_artifact(cache, two_inputs, form, shown)
 
 
 def test_a_network_with_nothing_to_quantize_is_told_as_without_the_tools(cache, network, shown, tools):

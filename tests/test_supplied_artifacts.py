@@ -8,10 +8,10 @@ from peers.artifact_zoos import HASH, HEAD, zoo_in
 from harness.cache import Cache, file_sha256
 from harness.convert import Format
 from harness.convert.interface import read_interface
-from harness.convert.naive_buffer import targets_of
 from harness.convert.supplied import find_supplied, supply
 from harness.environments import environment
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
+from harness.models.doctor.formats.naive_buffer import targets_of
 from harness.models.zoo import load_zoo
 from harness.platforms import Platform
 from harness.preparation import make_ready

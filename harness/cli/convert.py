@@ -84,10 +84,10 @@ def _converted(
     from harness.models.originals import find_original
 
     form = Format.of(case, options=model.options(case.runtime, case.precision))
-    if not model.source and find_original(model, case.runtime) is None:
-        if find_supplied(model, form) is None:
-            raise nothing_for(model, form)
+    if find_supplied(model, form) is not None:
         return "  nothing to convert: the zoo supplies this file, which is measured as it is"
+    if not model.source and find_original(model, case.runtime) is None:
+        raise nothing_for(model, form)
     prepared = to_convert(cache, model, form, base)
     completed = plan.completed(model, case.runtime, base)
     shown = calibration_for(cache, model, prepared, form.precision, base, completed)

@@ -64,7 +64,10 @@ def wider_run(store: "RunStore", trade_off: "TradeOff") -> "tuple[TradeOff, tupl
     held = {_cell(choice) for choice in trade_off.choices}
     earlier = [run_id for run_id in store.run_ids() if run_id < trade_off.run_id]
     for run_id in reversed(earlier[-LOOKED_BACK:]):
-        measurements = store.load(run_id).measurements
+        try:
+            measurements = store.load(run_id).measurements
+        except PocketbenchError:
+            continue  # it is damaged, and only a hint
         for found in trade_offs(measurements, model=trade_off.model, device=trade_off.device):
             lacking = tuple(choice for choice in found.right if _cell(choice) not in held)
             if lacking and not found.emulated:

@@ -36,8 +36,8 @@ def import_collection(
     from harness.cache import Cache
     from harness.cli.stages import Stages
     from harness.convert.importing import read_networks
+    from harness.convert.zoo_text import zoo_text
     from harness.models.collection import scan
-    from harness.models.zoo_text import zoo_text
 
     path = out or folder / "zoo.toml"
     _refuse(path, name_prefix, force=force)

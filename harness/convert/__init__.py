@@ -28,7 +28,7 @@ CONVERTERS: Mapping[str, Converter] = {
 
 SCHEMA = 1
 
-ONNX_ONLY = ("opset", "rewritten")
+ONNX_ONLY = ("opset", "rewritten", "x2paddle")
 """Options of what is done to the ONNX before a converter gets it."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from harness.cache import Cache, tree_sha256
+from harness.cache import Cache, file_sha256, tree_sha256
 from harness.errors import PocketbenchError, UnknownNameError, UnsupportedError
 from harness.models import feeds
 from harness.models.originals import PreparedOriginal
@@ -170,7 +170,7 @@ def _of_feed(
         "feed": model.feed,
         "inputs": model.inputs,
         "source": model.feed_sha256,
-        "tokens": prepared.sha256 if prepared.tokens else None,
+        "tokens": file_sha256(prepared.tokens) if prepared.tokens else None,
         "count": count,
         "code": tree_sha256(code, (p for p in code.iterdir() if p.suffix in {".py", ".npy"})),
     }

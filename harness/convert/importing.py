@@ -11,10 +11,10 @@ from devices.base import DeviceError
 from harness.cache import Cache, file_sha256
 from harness.convert.interface import Interface, Port, read_interface
 from harness.convert.matching import Wanted, match_inputs, match_outputs
-from harness.convert.naive_buffer import targets_of
 from harness.convert.supplied import refuse_pointer
 from harness.errors import PocketbenchError
 from harness.models.collection import FoundArtifact, LeftOut, Network
+from harness.models.doctor.formats.naive_buffer import targets_of
 from harness.runtimes import RUNTIMES
 from harness.spec import Frozen, TensorSpec
 

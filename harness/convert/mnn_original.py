@@ -8,7 +8,7 @@ from harness.environments import Environment
 from harness.errors import ConversionError, UnsupportedError
 from harness.models.doctor.formats.tflite import custom_operators
 from harness.models.originals import PreparedOriginal
-from harness.toolchains import TOOLS, require_files, run_tool
+from harness.toolchains import TOOLS, require_files, run_tool, time_for
 
 FRAMEWORKS: Final = {
     "caffe": ("CAFFE", "caffemodel"),
@@ -43,7 +43,8 @@ def convert_original(tools: Environment, original: PreparedOriginal, target: Pat
         arguments += ["--prototxt", str(original.files["prototxt"])]
     command = tools.command(str(TOOLS / "mnn_convert.py"), *arguments, "--bizCode", "pocketbench", *flags)
     _refuse_custom_operators(original)
-    printed = run_tool("mnnconvert", command, cwd=target.parent, env=tools.variables())
+    timeout_s = time_for(sum(file.stat().st_size for file in original.files.values()))
+    printed = run_tool("mnnconvert", command, cwd=target.parent, env=tools.variables(), timeout_s=timeout_s)
     if NOT_BUILT_IN in printed:
         raise UnsupportedError(
             f"the converter in MNN's wheel is built without {original.framework}: export the network to ONNX "

@@ -21,7 +21,7 @@ from harness.models.originals import PreparedOriginal
 from harness.runtimes.ncnn import NCNN
 from harness.spec import Precision, TensorSpec
 from harness.spec.conversion import NcnnInt8
-from harness.toolchains import TOOLS, require_files, run_tool
+from harness.toolchains import TOOLS, ToolCrashedError, require_files, run_tool
 
 TYPES = {"float32": "f32", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
 
@@ -94,10 +94,8 @@ def _convert(cache: Cache, request: Request) -> Converted:
     command = [str(tools.site / "pnnx" / "pnnx"), model.name, f"inputshape={shapes}", half]
     try:
         printed = run_tool("pnnx", command, cwd=request.out, env={}, timeout_s=time_for(model))
-    except ConversionError as error:
-        if original is None or "crashed" not in str(error):
-            raise
-        raise explained(error) from error
+    except ToolCrashedError as error:
+        raise (explained(error) if original else error) from None
     param, weights = request.out / "model.ncnn.param", request.out / "model.ncnn.bin"
     require_files("pnnx", printed, param)
     _refuse_unknown_layers(cache, request.version, param, printed)
@@ -144,9 +142,11 @@ def _quantize(
     for file in floats.values():
         file.unlink()
     if not found["int8"]:
+        leave_out = request.form("ncnn").settings(NcnnInt8).leave_out
+        besides = f" beside what is left out: {', '.join(leave_out)}" if leave_out else ""
         raise UnsupportedError(
             f"ncnn computes {', '.join(ncnn_tools.QUANTIZABLE)} in int8, and {request.model.name} has none "
-            "of them"
+            f"of them{besides}"
         )
     return found
 

@@ -88,6 +88,8 @@ def quantize(
 ) -> dict[str, Any]:
     """Write the int8 network to `out`, .param and .bin; returns how many layers of it compute in int8.
 
+    Nothing is written where that would be none.
+
     `leave_out` are names of layers that stay floats. Raises ConversionError when a tool fails,
     UnsupportedError for inputs that ncnn2table cannot read.
     """
@@ -97,7 +99,7 @@ def quantize(
     for name in leave_out:
         if name not in names:
             raise UnknownNameError("layer to quantize", name, names)
-    if not names:
+    if set(names) <= set(leave_out):
         return {"int8": {}}
     shown = _write_samples(folder / SAMPLES, network, layers, samples)
     table = folder / TABLE

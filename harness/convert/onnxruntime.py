@@ -44,7 +44,15 @@ MATMUL, STATIC, RANGES, SENSITIVITY, WEIGHTS = (
     "onnx_weights.py",
 )
 
+STATIC_LIMIT_S = 1800.0
+"""Least time of the static quantizer: it runs all samples, and the model once for each of its operators."""
+
+SEARCH_SHARE = 0.6
+"""How much of that may have passed while it still looks for the operators that lose most."""
+
 METHODS = {"minmax": "MinMax", "percentile": "Percentile", "kl": "Entropy", "dynamic": "Dynamic"}
+
+HALF = "float16_onnx.py"
 
 EQUALIZE = "equalize_weights.py"
 """For int8: one step for a whole tensor has to suit all its channels."""
@@ -53,7 +61,7 @@ EQUALIZE = "equalize_weights.py"
 def _options(form: Format) -> dict[str, Any]:
     quantizer = {"quantizer": QUANTIZER.requirements[0]}
     if form.precision == "fp16":
-        return _half(form)
+        return {**_half(form), "script": version_of(HALF)}
     if form.precision in {"w8", "w4"}:
         return {**_blocks(form), **quantizer, "script": version_of(MATMUL)}
     if form.precision == "int8":
@@ -61,6 +69,7 @@ def _options(form: Format) -> dict[str, Any]:
             "script": version_of(STATIC),
             "ranges": version_of(RANGES),
             "sensitivity": version_of(SENSITIVITY),
+            "counted": version_of(WEIGHTS),
         }
         return {**_static(form), **quantizer, **scripts, "rewritten": version_of(EQUALIZE)}
     return {}
@@ -107,13 +116,13 @@ def _convert(cache: Cache, request: Request) -> Converted:
 
 def _float16(cache: Cache, request: Request) -> None:
     options = _half(request.form("onnxruntime"))
-    _run(cache, ONNX, "onnxconverter-common", "float16_onnx.py", request, options)
+    _run(cache, ONNX, "onnxconverter-common", HALF, request, options)
 
 
 def _quantize_matmuls(cache: Cache, request: Request) -> dict[str, Any]:
     """Quantize the weights of every MatMul; the other operators with weights are told, and left in fp32.
 
-    Raises UnsupportedError for a model without a MatMul.
+    Raises UnsupportedError for a model without a MatMul, or with all of them left out.
     """
     weighted = weighted_operators(cache, request)
     rest = {name: count for name, count in weighted.items() if name != "MatMul"}
@@ -125,22 +134,38 @@ def _quantize_matmuls(cache: Cache, request: Request) -> dict[str, Any]:
         )
     options = _blocks(request.form("onnxruntime"))
     found = _run(cache, QUANTIZER, "onnxruntime's quantizer", MATMUL, request, options)
+    if not found["MatMulNBits"]:
+        left = ", ".join(options["nodes_to_exclude"]) or "none"
+        raise UnsupportedError(
+            f"onnxruntime's quantizer finds no MatMul of {request.model.name} to quantize; left out: {left}"
+        )
+    if floats := weighted["MatMul"] - found["MatMulNBits"]:
+        rest["MatMul"] = floats
     return {**found, "left_in_fp32": rest}
 
 
 def _quantize(cache: Cache, request: Request) -> dict[str, Any]:
+    """Quantize weights and activations; raises UnsupportedError where that leaves the model as it is."""
     method = METHODS[chosen_method("onnxruntime", METHODS, request.calibration)]
     samples = request.calibration.samples if request.calibration else []
     refuse_beside(request.onnx, "onnxruntime's static quantizer")
     equal = request.out / "equalized.onnx"
+    options, limit_s = _static(request.form("onnxruntime")), max(STATIC_LIMIT_S, time_for(request.onnx))
     order = {
         "model": str(rewritten(cache, EQUALIZE, request.onnx, equal)),
         "method": method,
-        "options": _static(request.form("onnxruntime")),
+        "options": options,
         "samples": [str(file) for file in samples],
+        "search_s": SEARCH_SHARE * limit_s,
     }
-    found = _run(cache, QUANTIZER, "onnxruntime's quantizer", STATIC, request, order)
+    found = _run(cache, QUANTIZER, "onnxruntime's quantizer", STATIC, request, order, limit_s=limit_s)
     equal.unlink(missing_ok=True)
+    if not found["quantizing_operators"]:
+        raise UnsupportedError(
+            f"onnxruntime's quantizer finds nothing of {request.model.name} to quantize. It looks for "
+            f"{', '.join(options['operators'])} but for convolutions in groups (depthwise = true) and "
+            f"what is left out: {', '.join(options['leave_out']) or 'nothing'}"
+        )
     return found
 
 
@@ -158,9 +183,16 @@ def weighted_operators(cache: Cache, request: Request) -> dict[str, int]:
 
 
 def _run(
-    cache: Cache, packages: Packages, name: str, script: str, request: Request, options: dict[str, Any]
+    cache: Cache,
+    packages: Packages,
+    name: str,
+    script: str,
+    request: Request,
+    options: dict[str, Any],
+    *,
+    limit_s: float | None = None,
 ) -> dict[str, Any]:
-    """Run `script` with an order on the model; returns what it found."""
+    """Run `script` with an order on the model; returns what it found. `limit_s` is None for the usual one."""
     tools = environment(cache, packages)
     target, found = request.out / "model.onnx", request.out / "found.json"
     order = {"model": str(request.onnx), "out": str(target), **options}
@@ -170,7 +202,7 @@ def _run(
         tools.command(str(TOOLS / script), "order.json"),
         cwd=request.out,
         env={**tools.variables(), "ORT_DISABLE_TELEMETRY": "1"},
-        timeout_s=time_for(request.onnx),
+        timeout_s=limit_s or time_for(request.onnx),
     )
     require_files(name, printed, target)
     return msgspec.json.decode(found.read_bytes(), type=dict[str, Any]) if found.is_file() else {}

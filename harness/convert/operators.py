@@ -8,6 +8,7 @@ import msgspec
 
 from harness.cache import Cache
 from harness.environments import environment
+from harness.errors import UnsupportedError
 from harness.toolchains import ONNX, TOOLS, run_tool
 
 INSPECT = TOOLS / "inspect_onnx.py"
@@ -20,16 +21,18 @@ class _Counted(msgspec.Struct, frozen=True):
 
 
 def count_operators(cache: Cache, model: Path) -> dict[str, int]:
-    """How many there are of each operator in an ONNX file, those in the bodies of others included."""
+    """How many there are of each operator in an ONNX file, those in the bodies of others included.
+
+    Nothing of a file that cannot be looked at: who asks has something of its own to say.
+    """
     tools = environment(cache, ONNX)
     with TemporaryDirectory(prefix="pocketbench-operators-") as scratch:
         report = Path(scratch) / "report.json"
-        run_tool(
-            "counting operators",
-            tools.command(str(INSPECT), str(model), str(report)),
-            cwd=report.parent,
-            env=tools.variables(),
-        )
+        command = tools.command(str(INSPECT), str(model), str(report))
+        try:
+            run_tool("counting operators", command, cwd=report.parent, env=tools.variables())
+        except UnsupportedError:
+            return {}
         return msgspec.json.decode(report.read_bytes(), type=_Counted).operators
 
 

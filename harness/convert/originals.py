@@ -4,6 +4,7 @@ The file's own names count. TorchScript tells them itself; of the others the run
 is converted to fp32, and that is asked before a quantizer needs them.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,9 +114,7 @@ def convert_original(
         calibration = calibrate(cache, model, opened.file, base, plan) if calibrated else None
         made = make_artifact(cache, opened.file, form, calibration)
         interface = _counted(cache, made, form) if form.runtime == "ncnn" else opened.interface
-        # ncnn's are counted in the zoo's order already.
-        named = () if form.runtime == "ncnn" else original.outputs
-        given = outputs_told(interface, outputs, named)
+        given = outputs_told(interface, outputs, _named(original, form))
     options = made.job_options
     if form.runtime != "ncnn":
         options = {**options, **job_options(form.runtime, interface, opened.inputs, given)}
@@ -134,11 +133,23 @@ def _interface(cache: Cache, file: PreparedOriginal, form: Format) -> Interface:
     return _read(cache, make_artifact(cache, file, plain), plain)
 
 
+def _named(original: Original, form: Format) -> tuple[str, ...]:
+    """What the converted file calls the outputs that the zoo names; ncnn's are counted in the zoo's order."""
+    if form.runtime == "ncnn":
+        return tuple(f"out{index}" for index in range(len(original.outputs)))
+    return original.outputs
+
+
 def _counted(cache: Cache, made: MadeArtifact, form: Format) -> Interface:
-    """The interface of a network that pnnx made, its outputs in the order of their numbers."""
+    """The interface of a network that pnnx made, its outputs in the order of their numbers.
+
+    A blob without one is no output, though nothing takes it: the unused half of a Split, an LSTM's state.
+    """
     found = _read(cache, made, form)
-    outputs = sorted(found.outputs, key=lambda port: int(port.name.removeprefix("out")))
-    return msgspec.structs.replace(found, outputs=tuple(outputs))
+    numbered = {
+        int(match[1]): port for port in found.outputs if (match := re.fullmatch(r"out(\d+)", port.name))
+    }
+    return msgspec.structs.replace(found, outputs=tuple(numbered[place] for place in sorted(numbered)))
 
 
 def _read(cache: Cache, made: MadeArtifact, form: Format) -> Interface:

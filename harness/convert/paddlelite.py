@@ -25,6 +25,8 @@ X2PADDLE_OPSET = 12
 
 LOWER = "lower_opset.py"
 
+X2PADDLE_SCRIPT = "x2paddle_convert.py"
+
 PREFIX = "x2paddle_"
 """What x2paddle puts before every name."""
 
@@ -46,7 +48,12 @@ METHODS = {"minmax": "abs_max", "percentile": "hist", "kl": "KL", "ema": "avg"}
 
 
 def _options(form: Format) -> dict[str, Any]:
-    options = {"opset": X2PADDLE_OPSET, "rewritten": version_of(LOWER), **_target(form)}
+    options = {
+        "opset": X2PADDLE_OPSET,
+        "rewritten": version_of(LOWER),
+        "x2paddle": version_of(X2PADDLE_SCRIPT),
+        **_target(form),
+    }
     if form.precision == "int8":
         if options.get("valid_targets") != "arm":
             raise UnsupportedError(
@@ -117,6 +124,7 @@ def _paddle_model(cache: Cache, request: Request) -> Path:
         "toolchain": X2PADDLE,
         "opset": X2PADDLE_OPSET,
         "rewritten": version_of(LOWER),
+        "script": version_of(X2PADDLE_SCRIPT),
     }
     return cache.entry(
         "paddle-models", key, lambda path: _to_paddle(cache, msgspec.structs.replace(request, out=path))
@@ -169,7 +177,7 @@ def _to_paddle(cache: Cache, request: Request) -> None:
         printed = run_tool(
             "x2paddle",
             tools.command(
-                str(TOOLS / "x2paddle_convert.py"),
+                str(TOOLS / X2PADDLE_SCRIPT),
                 "--framework=onnx",
                 f"--model={model}",
                 f"--save_dir={saved}",

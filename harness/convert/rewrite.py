@@ -4,14 +4,20 @@ Every rewriting is a script in `tools/` that leaves what the model computes as i
 models it has nothing to do with, and prints what it changed.
 """
 
+import hashlib
+import re
 import shutil
 from pathlib import Path
+from typing import Final
 
-from harness.cache import Cache, file_sha256
+from harness import toolchains
+from harness.cache import Cache
 from harness.environments import environment
 from harness.errors import UnsupportedError
 from harness.models.prepare import weights_beside
 from harness.toolchains import ONNX, TOOLS, run_tool
+
+_IMPORTED: Final = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
 
 
 def rewritten(cache: Cache, script: str, model: Path, target: Path, *arguments: str) -> Path:
@@ -25,6 +31,7 @@ def rewritten(cache: Cache, script: str, model: Path, target: Path, *arguments: 
         tools.command(str(TOOLS / script), str(model), str(target), *arguments),
         cwd=target.parent,
         env=tools.variables(),
+        timeout_s=time_for(model),
     )
     return target if target.is_file() else model
 
@@ -47,12 +54,21 @@ def refuse_beside(model: Path, converter: str) -> None:
 
 
 def time_for(model: Path) -> float:
-    """Seconds that a converter may take for a model: ten minutes, and as many for each GiB."""
+    """Seconds that a tool may take for an ONNX file and the weights beside it."""
     weights = weights_beside(model)
-    size_bytes = model.stat().st_size + (weights.stat().st_size if weights else 0)
-    return 600.0 * (1 + size_bytes / 2**30)
+    return toolchains.time_for(model.stat().st_size + (weights.stat().st_size if weights else 0))
 
 
 def version_of(script: str) -> str:
-    """What an artifact's key says of a rewriting: its name and the hash of its text."""
-    return f"{script}@{file_sha256(TOOLS / script)[:12]}"
+    """What an artifact's key says of a script: its name, and a hash of its text and of all it imports."""
+    texts = [file.read_bytes() for file in _with_imported(TOOLS / script, {})]
+    return f"{script}@{hashlib.sha256(b''.join(texts)).hexdigest()[:12]}"
+
+
+def _with_imported(script: Path, found: dict[Path, None]) -> list[Path]:
+    """The script and those beside it that it imports, each once."""
+    if script.is_file() and script not in found:
+        found[script] = None
+        for name in _IMPORTED.findall(script.read_text("utf-8")):
+            _with_imported(script.with_name(f"{name}.py"), found)
+    return list(found)

@@ -14,10 +14,10 @@ from harness.convert import MadeArtifact, param_text
 from harness.convert.base import Format
 from harness.convert.interface import Interface, Port, read_interface
 from harness.convert.matching import Wanted, match_inputs, match_outputs
-from harness.convert.naive_buffer import check_target
 from harness.convert.paddlelite import TARGETS
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
 from harness.models.artifact_tables import backends_of
+from harness.models.doctor.formats.naive_buffer import check_target
 from harness.models.sources import fetch
 from harness.models.sources.folders import is_pointer
 from harness.spec import Artifact, Frozen, Model, SuppliedArtifact, TensorSpec

@@ -74,7 +74,8 @@ def with_options(model: Model, runtime: str, precision: str, words: Sequence[str
         if not equals or not name.strip():
             raise PocketbenchError(f"--option {word}: is written NAME=VALUE, such as block=64")
         name = name.strip()
-        table[name] = _value(text.strip(), several=get_origin(kinds.get(name)) is tuple)
+        read = _values if get_origin(kinds.get(name)) is tuple else _value
+        table[name] = read(text.strip())
     options = read_options(runtime, precision, table, place)
     changed = {**model.conversion, runtime: {**model.conversion.get(runtime, {}), precision: options}}
     return msgspec.structs.replace(model, conversion=changed)
@@ -112,8 +113,17 @@ def _table(value: object, place: Place, such_as: str) -> Mapping[str, Any]:
     return value
 
 
-def _value(text: str, *, several: bool) -> Any:  # noqa: ANN401 - whatever TOML holds
+def _value(text: str) -> Any:  # noqa: ANN401 - whatever TOML holds
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return [part.strip() for part in text.split(",")] if several else text
+        return text
+
+
+def _values(text: str) -> list[Any]:
+    """A list as TOML writes it, its brackets left out or not; else names, such as `12`, between commas."""
+    for written in (text, f"[{text}]"):
+        value = _value(written)
+        if isinstance(value, list) and (written == text or all(isinstance(one, str) for one in value)):
+            return value
+    return [part.strip() for part in text.split(",") if part.strip()]

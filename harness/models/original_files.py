@@ -7,11 +7,12 @@ https://github.com/pytorch/pytorch (torch/csrc/jit/docs/serialization.md).
 """
 
 import ast
+import lzma
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from harness.errors import ConversionError
@@ -65,12 +66,15 @@ def torchscript_inputs(path: Path) -> tuple[str, ...]:
             )
             if top is None or not any(name.startswith(f"{root}/code/") for name in names):
                 raise ConversionError(f"{path.name} holds weights and no network (a state dict?): {TRACE}")
-            code = archive.read(f"{root}/code/{top.module.replace('.', '/')}.py").decode()
+            code = archive.read(f"{root}/code/{top.module.replace('.', '/')}.py")
     except zipfile.BadZipFile as error:
         told = "is cut off, or no TorchScript" if _begins(path, b"PK") else "is no TorchScript"
         raise ConversionError(f"{path.name} {told}: {TRACE}") from error
     except (KeyError, EOFError, zlib.error) as error:
         raise ConversionError(f"{path.name} is a zip archive but no TorchScript: {TRACE}") from error
+    except (RuntimeError, OSError, ValueError, lzma.LZMAError) as error:
+        # Encrypted, compressed in a way that zipfile does not know, or damaged within.
+        raise ConversionError(f"{path.name} cannot be read as a zip archive ({error}): {TRACE}") from error
     return _arguments(code, top.name, path)
 
 
@@ -78,7 +82,7 @@ def uncombined_weights(folder: Path) -> list[Path]:
     """Files of the weights of the Paddle program in `folder`, in the order in which one file holds them.
 
     That is the order of their names, as paddle.static.save_vars writes them. Raises ConversionError when one
-    is not there.
+    is not there, not whole, or said to be outside of the folder.
     """
     try:
         names = sorted(weights_of((folder / PROGRAM).read_bytes()))
@@ -88,13 +92,27 @@ def uncombined_weights(folder: Path) -> list[Path]:
     except MalformedError as error:
         told = "is cut off" if error.cut else "is no Paddle program"
         raise ConversionError(f"{PROGRAM} {told}: {error}") from error
+    outside = [name for name in names if not _is_within(name)]
+    if outside:
+        raise ConversionError(f"{PROGRAM} says that a weight is in {outside[0]!r}, outside of {folder.name}")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise ConversionError(
             f"{folder.name} lacks {len(missing)} of its {len(names)} weights: {', '.join(missing[:4])}{more}"
         )
-    return [folder / name for name in names]
+    weights = [folder / name for name in names]
+    for weight in weights:
+        if weight.stat().st_size == 0:
+            raise ConversionError(f"{weight.name} is empty")
+        _raise_errors(weight, check_parameters(weight, 1))
+    return weights
+
+
+def _is_within(name: str) -> bool:
+    """Whether a weight of that name lies in the folder; links are followed, a hub's cache is made of them."""
+    pure = PurePosixPath(name)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
 
 
 def _check_tflite(path: Path) -> None:
@@ -185,12 +203,14 @@ def _is_class(module: str) -> bool:
     return module == MODULES or module.startswith(f"{MODULES}.")
 
 
-def _arguments(code: str, name: str, path: Path) -> tuple[str, ...]:
+def _arguments(code: bytes, name: str, path: Path) -> tuple[str, ...]:
     """Arguments of the `forward` of class `name`; TorchScript's code is Python to the parser."""
     try:
         parsed = ast.parse(code)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError) as error:
         raise ConversionError(f"the code in {path.name} cannot be read: {error}") from error
+    except (RecursionError, MemoryError) as error:  # Python's words for code that is nested too deep
+        raise ConversionError(f"the code in {path.name} cannot be read: it is nested too deep") from error
     for node in ast.walk(parsed):
         if isinstance(node, ast.ClassDef) and node.name == name:
             for method in node.body:

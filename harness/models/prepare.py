@@ -13,7 +13,7 @@ from harness.models import feeds
 from harness.models.export import export_onnx
 from harness.models.sources import fetch
 from harness.spec import Frozen, Model, TensorSpec
-from harness.toolchains import ONNX, TOOLS, require_files, run_tool
+from harness.toolchains import ONNX, TOOLS, require_files, run_tool, time_for
 
 FREEZE = ("freeze_onnx.py", "simplify_onnx.py", "onnx_names.py", "onnx_channels.py", "weights_beside.py")
 
@@ -156,6 +156,12 @@ class _Graph(Frozen, frozen=True, kw_only=True):
     sha256: str
     alone: bool = False
 
+    @property
+    def size_bytes(self) -> int:
+        """With all that lies beside it, where it is not alone."""
+        files = [self.path] if self.alone else self.path.parent.iterdir()
+        return sum(file.stat().st_size for file in files)
+
 
 def _graph(cache: Cache, model: Model, base: Path) -> _Graph:
     """The model's ONNX file, exported where its source is a folder of weights."""
@@ -192,6 +198,7 @@ def _freeze(cache: Cache, model: Model, graph: _Graph, path: Path, largest_file_
             tools.command(str(TOOLS / FREEZE[0]), "request.json"),
             cwd=path,
             env=tools.variables(),
+            timeout_s=time_for(graph.size_bytes),
         )
     except ConversionError as error:
         raise ConversionError(f"model {model.name} ({model.source}): {error}", error.log) from error

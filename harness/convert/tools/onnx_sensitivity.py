@@ -27,6 +27,10 @@ MOST_LEFT = 0.5
 """Share of the operators that may be left in fp32: what asks for more is no int8 model."""
 
 
+LOST = 1e6
+"""The noise of an output that is not finite where it should be, and the most that counts as noise."""
+
+
 class Judge:
     """The float model's outputs for some samples, to hold others against."""
 
@@ -41,7 +45,7 @@ class Judge:
         session = _session(model)
         runs = zip(self._samples, self._wanted, strict=True)
         ratios = [
-            [_noise(*pair) for pair in zip(wanted, self._run(session, sample), strict=True)]
+            [noise_of(*pair) for pair in zip(wanted, self._run(session, sample), strict=True)]
             for sample, wanted in runs
         ]
         return np.mean(ratios, axis=0)
@@ -53,7 +57,7 @@ class Judge:
 
 def is_over(noise: NDArray[np.float64], target_db: float) -> bool:
     """Whether an output has less than `target_db`."""
-    return bool((noise > 10 ** (-target_db / 10)).any())
+    return not (noise <= 10 ** (-target_db / 10)).all()
 
 
 def sensitive(alone: Mapping[str, NDArray[np.float64]], target_db: float) -> list[str]:
@@ -77,12 +81,19 @@ def decibel(noise: float) -> float:
     return round(-10 * float(np.log10(max(noise, 1e-20))), 1)
 
 
-def _noise(wanted: Array, given: Array) -> float:
+def noise_of(wanted: Array, given: Array) -> float:
+    """Noise power over signal power where `wanted` is finite (a mask is not); always finite, at most LOST."""
     if wanted.dtype.kind != "f":
         return 0.0
-    signal = np.square(wanted.astype(np.float64)).sum()
-    # Where the signal is zero the noise counts as it is.
-    return float(np.square(given.astype(np.float64) - wanted).sum() / (signal or 1.0))
+    finite = np.isfinite(wanted)
+    signal, other = wanted[finite].astype(np.float64), given[finite].astype(np.float64)
+    if not np.isfinite(other).all():
+        return LOST
+    # Numbers of 64 bits may have squares that are not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Where the signal is zero the noise counts as it is.
+        ratio = float(np.square(other - signal).sum() / (np.square(signal).sum() or 1.0))
+    return min(ratio, LOST) if np.isfinite(ratio) else LOST
 
 
 def _session(model: Path) -> onnxruntime.InferenceSession:

@@ -15,12 +15,13 @@ import msgspec
 from harness.cache import Cache, file_sha256
 from harness.environments import Environment
 from harness.errors import ConversionError, PocketbenchError, UnsupportedError
+from harness.models.doctor import TRANSFORMERS
 from harness.models.export.architecture import REMAPPED, read_config, task_of
-from harness.models.export.environment import EXPORT, TRANSFORMERS, export_environment, known_model_types
+from harness.models.export.environment import EXPORT, export_environment, known_model_types
 from harness.models.export.folder import check_healthy, folder_sha256, relevant_files, weight_bytes
 from harness.models.export.remote_code import remote_files
 from harness.spec import Export, Frozen
-from harness.toolchains import TOOLS, require_files, run_tool
+from harness.toolchains import TOOLS, ToolKilledError, require_files, run_tool
 
 __all__ = ["Exported", "Tensor", "export_onnx", "read_export"]
 
@@ -153,14 +154,13 @@ def _run(tools: Environment, folder: Path, request: dict[str, Any], path: Path, 
             env={**tools.variables(), **_confined(home)},
             timeout_s=timeout_s,
         )
+    except ToolKilledError as error:
+        raise ToolKilledError(
+            f"exporting {folder} was killed, most likely because memory ran out: it takes about five "
+            "times the weights in fp32. Close what else runs, or export on a larger machine and use its "
+            "ONNX file"
+        ) from error
     except ConversionError as error:
-        if "crashed: SIGKILL" in str(error):
-            # The machine's lack, not the folder's: not remembered.
-            raise PocketbenchError(
-                f"exporting {folder} was killed, most likely because memory ran out: it takes about five "
-                "times the weights in fp32. Close what else runs, or export on a larger machine and use its "
-                "ONNX file"
-            ) from error
         raise ConversionError(f"{folder}: {error}", error.log) from error
     require_files("exporting", printed, path / "model.onnx", path / "export.json")
     shutil.rmtree(home)

@@ -11,9 +11,8 @@ from harness.cache import Cache
 from harness.environments import NO_WHEEL, Environment, Packages, last_lines, refusal, run_installer
 from harness.errors import PocketbenchError
 from harness.interpreters import find_python
+from harness.models.doctor import TRANSFORMERS
 from harness.package_index import installer_environment, pip_settings
-
-TRANSFORMERS: Final = "4.57.6"
 
 EXPORT: Final = Packages(
     name="the export tools",

@@ -7,7 +7,7 @@ from typing import Final
 
 from harness.cache import tree_sha256
 from harness.errors import PocketbenchError
-from harness.models.export.environment import TRANSFORMERS
+from harness.models.doctor import diagnose
 
 KINDS: Final = frozenset({".json", ".txt", ".model", ".jinja", ".py", ".safetensors", ".bin"})
 """Configuration, tokenizers, code and weights; weights of other frameworks and pictures change nothing."""
@@ -21,12 +21,9 @@ def check_healthy(folder: Path, *, passed_over: Collection[str]) -> None:
 
     `passed_over` are steps of its examination whose errors do not keep this folder from being exported.
     """
-    # Here, because the doctor knows the formats of converters, and these begin with what is exported.
-    from harness.models.doctor import diagnose  # noqa: PLC0415
-
     found = [
         f"{one.where} {one.what}{f' ({one.advice})' if one.advice else ''}"
-        for diagnosis in diagnose(folder, transformers=TRANSFORMERS)
+        for diagnosis in diagnose(folder)
         for one in diagnosis.findings
         if one.severity == "error" and one.step not in passed_over and one.kind not in NO_MATTER
     ]

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from harness.models.doctor.files import broken
 from harness.models.doctor.findings import Examined, Findings, error, good, several, sized
 from harness.models.doctor.formats.mapped import mapped
-from harness.models.doctor.protobuf import MalformedError, fields
+from harness.models.doctor.protobuf import Field, MalformedError, fields
 
 BLOCKS, BLOCK_VARS, BLOCK_OPS = 1, 3, 4
 """Fields of ProgramDesc and of BlockDesc."""
@@ -69,8 +69,15 @@ def weights_of(program: bytes) -> list[str]:
             for field in fields(data, block.begin, block.end):
                 if field.number == BLOCK_VARS and _is_weight(data, field.begin, field.end):
                     inner = fields(data, field.begin, field.end)
-                    names += [bytes(data[f.begin : f.end]).decode() for f in inner if f.number == VAR_NAME]
+                    names += [_name(data, one) for one in inner if one.number == VAR_NAME]
     return names
+
+
+def _name(data: memoryview, field: Field) -> str:
+    try:
+        return bytes(data[field.begin : field.end]).decode()
+    except UnicodeDecodeError as failed:
+        raise MalformedError(f"the name at byte {field.begin} is no text", cut=False) from failed
 
 
 def _read_program(path: Path) -> Examined[_Program | None]:
@@ -115,7 +122,7 @@ def check_parameters(path: Path, weights: int) -> Findings:
                 while at < size:
                     at = _next_tensor(data, at)
                     held += 1
-            except (_CutError, MalformedError, struct.error) as failed:
+            except (_CutError, MalformedError, struct.error, OverflowError) as failed:
                 told = f"is cut off or damaged within tensor {held + 1} of {weights}: {failed}"
                 yield error("model", "truncated", path.name, told, AGAIN)
                 return

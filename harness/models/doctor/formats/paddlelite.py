@@ -8,9 +8,9 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from harness.convert.naive_buffer import targets_of
 from harness.models.doctor.findings import Examined, Finding, error, good, note, sized, warning
 from harness.models.doctor.formats.mapped import mapped
+from harness.models.doctor.formats.naive_buffer import targets_of
 
 PROGRAM: Final = 26
 """Where the program begins."""
